@@ -1,0 +1,76 @@
+//! Media types by file name: the same answer on every machine.
+
+use super::AssetPath;
+
+/// Extensions whose type the table behind `mime_guess` lacks or dates.
+const OWN: &[(&str, &str)] = &[
+    ("cjs", "text/javascript"),
+    ("js", "text/javascript"),
+    ("map", "application/json"),
+    ("mjs", "text/javascript"),
+    ("md", "text/markdown"),
+    ("ts", "text/plain"),
+    ("webmanifest", "application/manifest+json"),
+];
+
+/// The `Content-Type` of an asset, with `charset=utf-8` where the type is text.
+/// Files of unknown type are `application/octet-stream`.
+pub fn content_type(path: &AssetPath) -> String {
+    let extension = path.split_extension().1.unwrap_or_default().to_ascii_lowercase();
+    let own = OWN.iter().find(|(known, _)| *known == extension).map(|(_, media)| *media);
+    let guessed = || mime_guess::from_ext(&extension).first_raw();
+    let media = own.or_else(guessed).unwrap_or("application/octet-stream");
+    if is_text(media) { format!("{media}; charset=utf-8") } else { media.to_owned() }
+}
+
+/// Whether a browser would run or render documents of this type, so that it
+/// must be sandboxed when it comes from the bucket under a name of its own.
+pub fn is_active(content_type: &str) -> bool {
+    let essence = essence(content_type);
+    essence.ends_with("+xml") || matches!(essence, "text/html" | "text/xml" | "application/xml")
+}
+
+/// The type without parameters: `text/html` of `text/html; charset=utf-8`.
+pub fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_text(media: &str) -> bool {
+    media.starts_with("text/")
+        || matches!(media, "application/json" | "application/manifest+json" | "application/xml")
+        || media.ends_with("+xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_the_web_platform_are_known() {
+        let table = [
+            ("a.css", "text/css; charset=utf-8"),
+            ("a.HTML", "text/html; charset=utf-8"),
+            ("a.js", "text/javascript; charset=utf-8"),
+            ("a.mjs", "text/javascript; charset=utf-8"),
+            ("a.js.map", "application/json; charset=utf-8"),
+            ("a.svg", "image/svg+xml; charset=utf-8"),
+            ("a.webmanifest", "application/manifest+json; charset=utf-8"),
+            ("a.woff2", "font/woff2"),
+            ("a.avif", "image/avif"),
+            ("a.wasm", "application/wasm"),
+            ("a.jpg", "image/jpeg"),
+            ("LICENSE", "application/octet-stream"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(content_type(&AssetPath::parse(path).unwrap()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn documents_are_active_and_data_is_not() {
+        assert!(is_active("text/html; charset=utf-8"));
+        assert!(is_active("image/svg+xml"));
+        assert!(!is_active("text/css"));
+        assert!(!is_active("image/png"));
+    }
+}

@@ -1,0 +1,85 @@
+//! The manifest: which object each asset of a release is, and in what form.
+
+mod release;
+mod wire;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::asset::{AssetPath, Digest, ObjectKey};
+use crate::semantics::encoding::Coding;
+
+pub use release::{Activation, Channel, ChannelError, ReleaseId};
+pub use wire::{MANIFEST_BYTES_MAX, ManifestError};
+
+/// All assets of one release, by path.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Manifest {
+    entries: BTreeMap<AssetPath, Entry>,
+}
+
+/// One asset as it was published.
+///
+/// Fields stand in alphabetical order, because the serialised order is part
+/// of the canonical form a release is named by.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Entry {
+    /// BLAKE3 of the object's bytes.
+    pub b3: Digest,
+    /// `Cache-Control` of the object under its fingerprinted name.
+    pub cache: String,
+    /// Subresource integrity of the object: `sha384-` and base64.
+    pub integrity: String,
+    /// The object, relative to the prefix of the bucket.
+    pub key: ObjectKey,
+    /// Assets that this one refers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refs: Vec<AssetPath>,
+    /// Length of the object in bytes.
+    pub size: u64,
+    /// `Content-Type` of the object.
+    #[serde(rename = "type")]
+    pub content_type: String,
+    /// The object in other content codings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<Coding, Variant>,
+}
+
+/// One content coding of an object.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Variant {
+    /// BLAKE3 of the coded bytes.
+    pub b3: Digest,
+    /// The object that holds the coded bytes, relative to the prefix.
+    pub key: ObjectKey,
+    /// Length of the coded bytes.
+    pub size: u64,
+}
+
+impl Manifest {
+    /// A manifest of these entries.
+    pub fn new(entries: BTreeMap<AssetPath, Entry>) -> Self {
+        Self { entries }
+    }
+
+    /// The entry of an asset.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        self.entries.get(path)
+    }
+
+    /// All entries in the order of their paths.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&AssetPath, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// Number of assets.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the release has no assets.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

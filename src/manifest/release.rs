@@ -1,0 +1,150 @@
+//! Releases, channels, and the records that switch a channel to a release.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::asset::{Digest, DigestError};
+
+/// The name of a release: BLAKE3 of its manifest's canonical bytes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ReleaseId(Digest);
+
+/// The name of a line of releases: `production`, `preview-42`.
+///
+/// One to 64 characters of `A-Z a-z 0-9 . _ -`, not beginning with a dot.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Channel(Box<str>);
+
+/// A text that cannot name a channel.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{0}` is not a channel: use 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot")]
+pub struct ChannelError(String);
+
+/// A record that a channel was switched to a release.
+///
+/// Each lies in the bucket under a key of its own, so no record overwrites
+/// another; the greatest by `(seq, order, nonce)` is the head of the channel.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Activation {
+    /// When it was written: RFC 3339 or an HTTP date, for people only.
+    pub activated: String,
+    /// The channel that is switched.
+    pub channel: Channel,
+    /// Tells apart records that were written at the same time.
+    pub nonce: String,
+    /// The publisher's own order, such as a build number; 0 when none was given.
+    #[serde(default)]
+    pub order: u64,
+    /// The release that is switched to.
+    pub release: ReleaseId,
+    /// One more than that of the head which the publisher saw.
+    pub seq: u64,
+}
+
+impl ReleaseId {
+    /// The release whose manifest has this digest.
+    pub fn new(digest: Digest) -> Self {
+        Self(digest)
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self, DigestError> {
+        Digest::parse(text).map(Self)
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> String {
+        self.0.to_string()[..12].to_owned()
+    }
+}
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Channel {
+    /// Checks `text` against the alphabet of channel names.
+    pub fn parse(text: &str) -> Result<Self, ChannelError> {
+        let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let fits = (1..=64).contains(&text.len()) && !text.starts_with('.');
+        if fits && text.bytes().all(known) {
+            Ok(Self(text.into()))
+        } else {
+            Err(ChannelError(text.to_owned()))
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Channel {
+    type Error = ChannelError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Channel> for String {
+    fn from(channel: Channel) -> Self {
+        channel.0.into()
+    }
+}
+
+impl Activation {
+    /// Compares two records of a channel: the greater one is newer.
+    pub fn newer(&self, other: &Self) -> Ordering {
+        let rank = |record: &Self| (record.seq, record.order, record.nonce.clone());
+        rank(self).cmp(&rank(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(seq: u64, order: u64, nonce: &str) -> Activation {
+        Activation {
+            activated: String::new(),
+            channel: Channel::parse("production").unwrap(),
+            nonce: nonce.into(),
+            order,
+            release: ReleaseId::new(Digest::of(b"")),
+            seq,
+        }
+    }
+
+    #[test]
+    fn the_newest_record_has_the_greatest_seq_then_order_then_nonce() {
+        let ascending =
+            [record(1, 9, "z"), record(2, 0, "a"), record(2, 0, "b"), record(2, 1, "a")];
+        for pair in ascending.windows(2) {
+            assert_eq!(pair[1].newer(&pair[0]), Ordering::Greater);
+        }
+    }
+
+    #[test]
+    fn a_channel_is_one_safe_segment_of_a_key() {
+        for text in ["production", "preview-42", "a.b_c"] {
+            assert!(Channel::parse(text).is_ok(), "{text}");
+        }
+        for text in ["", ".", "..", "a/b", "é", " ", &"c".repeat(65)] {
+            assert!(Channel::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The one serialised form of a manifest: canonical JSON, named by its BLAKE3.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Manifest, ReleaseId};
+use crate::asset::{AssetPath, Digest};
+
+/// Largest manifest that is written or read: about 200,000 assets.
+pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const SCHEMA: &str = "awning.manifest/v1";
+
+/// Why bytes are not the manifest they should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The bytes are not those that the release is named by.
+    #[error("the manifest of release {0} has other bytes than its name says")]
+    Altered(ReleaseId),
+    /// The bytes are not a manifest.
+    #[error("the manifest is not readable")]
+    Malformed(#[source] serde_json::Error),
+    /// A schema this version does not know.
+    #[error("the manifest has schema `{0}`, this version reads `{SCHEMA}`")]
+    Schema(String),
+    /// More than [`MANIFEST_BYTES_MAX`].
+    #[error("the manifest has {0} bytes, more than {MANIFEST_BYTES_MAX}")]
+    TooLarge(usize),
+}
+
+/// The document; unknown fields are ignored, an unknown schema is refused.
+#[derive(Deserialize, Serialize)]
+struct Wire<E> {
+    entries: E,
+    schema: String,
+}
+
+impl Manifest {
+    /// The canonical bytes, and the id of the release they name.
+    ///
+    /// The same entries give the same bytes on every machine.
+    pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
+        let wire = Wire { entries: &self.entries, schema: SCHEMA.to_owned() };
+        let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLarge(bytes.len()));
+        }
+        Ok((ReleaseId::new(Digest::of(&bytes)), bytes))
+    }
+
+    /// Reads the manifest of `release`, and refuses bytes of any other name.
+    pub fn from_bytes(release: ReleaseId, bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLarge(bytes.len()));
+        }
+        if ReleaseId::new(Digest::of(bytes)) != release {
+            return Err(ManifestError::Altered(release));
+        }
+        let wire: Wire<BTreeMap<AssetPath, Entry>> =
+            serde_json::from_slice(bytes).map_err(ManifestError::Malformed)?;
+        if wire.schema != SCHEMA {
+            return Err(ManifestError::Schema(wire.schema));
+        }
+        Ok(Self { entries: wire.entries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::ObjectKey;
+
+    fn manifest() -> Manifest {
+        let path = AssetPath::parse("css/app.css").unwrap();
+        let b3 = Digest::of(b"a{}");
+        let entry = Entry {
+            b3,
+            cache: "public, max-age=31536000, immutable".into(),
+            content_type: "text/css; charset=utf-8".into(),
+            integrity: "sha384-x".into(),
+            key: ObjectKey::for_asset(&path, &b3.fingerprint()),
+            refs: Vec::new(),
+            size: 3,
+            variants: BTreeMap::new(),
+        };
+        Manifest::new(BTreeMap::from([(path, entry)]))
+    }
+
+    #[test]
+    fn a_manifest_reads_back_under_its_own_name_only() {
+        let (release, bytes) = manifest().to_bytes().unwrap();
+        assert_eq!(Manifest::from_bytes(release, &bytes).unwrap(), manifest());
+
+        let other = ReleaseId::new(Digest::of(b"other"));
+        let refused = Manifest::from_bytes(other, &bytes);
+        assert!(matches!(refused, Err(ManifestError::Altered(id)) if id == other));
+    }
+
+    #[test]
+    fn the_canonical_bytes_are_fixed() {
+        let (_, bytes) = manifest().to_bytes().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with(r#"{"entries":{"css/app.css":{"b3":""#), "{text}");
+        assert!(text.ends_with(r#""schema":"awning.manifest/v1"}"#), "{text}");
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_unknown_schemas_refused() {
+        let read = |text: &str| {
+            Manifest::from_bytes(ReleaseId::new(Digest::of(text.as_bytes())), text.as_bytes())
+        };
+        assert!(read(r#"{"entries":{},"schema":"awning.manifest/v1","new":1}"#).is_ok());
+        let refused = read(r#"{"entries":{},"schema":"awning.manifest/v2"}"#);
+        assert!(matches!(refused, Err(ManifestError::Schema(_))));
+        let refused = read(r#"{"entries":{"../x":{}},"schema":"awning.manifest/v1"}"#);
+        assert!(matches!(refused, Err(ManifestError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_manifest_over_the_limit_is_refused() {
+        let bytes = vec![b' '; MANIFEST_BYTES_MAX + 1];
+        let refused = Manifest::from_bytes(ReleaseId::new(Digest::of(b"")), &bytes);
+        assert!(matches!(refused, Err(ManifestError::TooLarge(_))));
+    }
+}

@@ -1,0 +1,26 @@
+//! A reference: an occurrence of a URL inside a document.
+
+use url::Url;
+
+/// One URL in a document, resolved as a browser would.
+#[derive(Clone, Debug)]
+pub struct Reference<'a> {
+    /// Where in the document its value begins, in bytes from the start.
+    pub offset: usize,
+    /// The value as written, after entities and escapes were decoded.
+    pub text: &'a str,
+    /// The value resolved against the document's base, query and fragment included.
+    pub url: &'a Url,
+    /// What the document uses it for.
+    pub site: Site,
+}
+
+/// What a document uses a reference for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Site {
+    /// Any place from which another origin may be named.
+    Plain,
+    /// A place that works only with URLs of the page's own origin: an SVG
+    /// `use`, a web manifest, an embedded document, a worker.
+    SameOrigin,
+}

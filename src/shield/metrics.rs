@@ -1,0 +1,79 @@
+//! What the shield counts, and its Prometheus text.
+//!
+//! The recorder belongs to one shield; nothing global is installed, so two
+//! shields in one process count apart.
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+
+/// Buckets of the histograms that count seconds.
+const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
+
+const METADATA: Metadata<'static> = Metadata::new("awning", Level::INFO, None);
+
+/// The counters, gauges and histograms of one shield.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let builder = PrometheusBuilder::new();
+        let suffix = Matcher::Suffix("_seconds".to_owned());
+        // Only an empty list of buckets is refused, and this one is not empty.
+        let builder = builder
+            .set_buckets_for_metric(suffix, SECONDS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        Self { recorder: builder.build_recorder() }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// A counter. Label values must come from a closed set, never from a client.
+    pub fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Counter {
+        self.recorder.register_counter(&key(name, labels), &METADATA)
+    }
+
+    /// A gauge.
+    pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
+        self.recorder.register_gauge(&key(name, labels), &METADATA)
+    }
+
+    /// A histogram; names end in their unit.
+    pub fn histogram(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Histogram {
+        self.recorder.register_histogram(&key(name, labels), &METADATA)
+    }
+
+    /// Everything as Prometheus text.
+    pub fn render(&self) -> String {
+        let handle = self.recorder.handle();
+        handle.run_upkeep();
+        handle.render()
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
+    let labels = labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned()));
+    Key::from_parts(name, labels.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_rendered_as_prometheus_text() {
+        let metrics = Metrics::default();
+        metrics.counter("awning_requests_total", &[("site", "a"), ("cache", "hit")]).increment(2);
+        metrics.histogram("awning_request_seconds", &[]).record(0.002);
+        let text = metrics.render();
+        assert!(text.contains(r#"awning_requests_total{site="a",cache="hit"} 2"#), "{text}");
+        assert!(text.contains(r#"awning_request_seconds_bucket{le="0.0025"} 1"#), "{text}");
+    }
+}

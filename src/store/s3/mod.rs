@@ -1,0 +1,1 @@
+//! S3 stores; the only place that names the AWS SDK.

@@ -1,0 +1,3 @@
+//! The library's tests: one binary, a file per topic.
+
+mod harness;
