@@ -86,6 +86,13 @@ impl Channel {
     }
 }
 
+impl Default for Channel {
+    /// `production`.
+    fn default() -> Self {
+        Self("production".into())
+    }
+}
+
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -64,6 +64,14 @@ pub struct PublicBase(String);
 #[error("`{0}` is neither an http(s) URL without query nor an absolute path")]
 pub struct PublicBaseError(String);
 
+impl Default for PublicBase {
+    /// `/_a`: the page's own origin, where every site of the shield answers
+    /// fingerprinted names.
+    fn default() -> Self {
+        Self("/_a".to_owned())
+    }
+}
+
 impl PublicBase {
     /// Takes an `http` or `https` URL, or a path that begins with `/`.
     pub fn parse(text: &str) -> Result<Self, PublicBaseError> {
