@@ -1,4 +1,5 @@
 //! The library's tests: one binary, a file per topic.
 
 mod architecture;
+mod bucket;
 mod harness;
