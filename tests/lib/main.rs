@@ -3,3 +3,4 @@
 mod architecture;
 mod bucket;
 mod harness;
+mod store_contract;

@@ -104,7 +104,12 @@ pub(super) fn purity(source: &Source) -> Vec<String> {
         let inside = |prefix: &&str| *path == *prefix || path.starts_with(&format!("{prefix}::"));
         IMPURE_PATHS.iter().any(|prefix| inside(&prefix)) || path.ends_with("::now")
     };
-    source.paths.iter().filter(impure).map(|path| format!("{} uses `{path}`", source.path)).collect()
+    source
+        .paths
+        .iter()
+        .filter(impure)
+        .map(|path| format!("{} uses `{path}`", source.path))
+        .collect()
 }
 
 pub(super) fn no_globals(source: &Source) -> Vec<String> {
