@@ -3,4 +3,5 @@
 mod architecture;
 mod bucket;
 mod harness;
+mod rewrite;
 mod store_contract;

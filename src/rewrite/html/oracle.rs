@@ -143,12 +143,16 @@ fn inspect(element: &mut Element<'_, '_>, seen: &Seen) {
     let credentials =
         value("crossorigin").eq_ignore_ascii_case("use-credentials").then_some(Reason::Credentials);
     let style = ("style", Form::Style, Site::Plain);
+    let mut values = Vec::new();
     for &(name, form, site) in spots.iter().chain([&style]) {
         let Some(at) = place(element, name) else { continue };
         let credentials = credentials.filter(|_| site == Site::Plain);
         let bar = integrity.or(credentials).filter(|_| form != Form::Style);
-        seen.lock().found.push(Found::Value { at, form, site, bar });
+        values.push((at.start, Found::Value { at, form, site, bar }));
     }
+    // In the order of the document, which is the author's and not the table's.
+    values.sort_by_key(|(start, _)| *start);
+    seen.lock().found.extend(values.into_iter().map(|(_, value)| value));
     if element.namespace_uri() == HTML {
         inspect_html(element, &tag, seen);
     }
