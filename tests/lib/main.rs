@@ -1,3 +1,4 @@
 //! The library's tests: one binary, a file per topic.
 
 mod harness;
+mod publish;
