@@ -3,5 +3,6 @@
 mod architecture;
 mod bucket;
 mod harness;
+mod publish;
 mod rewrite;
 mod store_contract;
