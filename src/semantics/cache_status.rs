@@ -157,7 +157,11 @@ mod tests {
         };
         let table = [
             (CacheStatus::hit(-3), "awning; hit; ttl=-3", "hit"),
-            (stored, "awning; fwd=uri-miss; fwd-status=200; stored; collapsed; ttl=60", "collapsed"),
+            (
+                stored,
+                "awning; fwd=uri-miss; fwd-status=200; stored; collapsed; ttl=60",
+                "collapsed",
+            ),
             (CacheStatus::forwarded(Forward::Bypass, None), "awning; fwd=bypass", "bypass"),
             (CacheStatus::forwarded(Forward::Stale, None), "awning; fwd=stale", "stale"),
             (CacheStatus::generated("preflight"), "awning; detail=preflight", "none"),

@@ -171,7 +171,10 @@ mod tests {
 
     #[test]
     fn several_fields_are_one_list_of_at_most_32_members() {
-        assert_eq!(AcceptEncoding::parse(["br;q=0", "gzip"]).prefer(Coding::ALL), Some(Coding::Gzip));
+        assert_eq!(
+            AcceptEncoding::parse(["br;q=0", "gzip"]).prefer(Coding::ALL),
+            Some(Coding::Gzip)
+        );
         let flood = "x,".repeat(MEMBERS_MAX) + "br";
         assert_eq!(AcceptEncoding::parse([flood.as_str()]).prefer(Coding::ALL), None);
     }

@@ -109,7 +109,10 @@ fn held_by(given: &Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
         None => (opaque, None),
     };
     let same = content == tag.content.as_str();
-    same.then(|| EntityTag { content: tag.content.clone(), coding: suffix.and_then(Coding::from_name) })
+    same.then(|| EntityTag {
+        content: tag.content.clone(),
+        coding: suffix.and_then(Coding::from_name),
+    })
 }
 
 /// The members of all fields of this name; reading stops at what is not a tag.
@@ -195,10 +198,7 @@ mod tests {
         check(&[("if-modified-since", BEFORE)], &Precondition::Proceed);
         check(&[("if-modified-since", "yesterday")], &Precondition::Proceed);
         // A tag that does not match decides, whatever the date says.
-        check(
-            &[("if-none-match", "\"x\""), ("if-modified-since", AT)],
-            &Precondition::Proceed,
-        );
+        check(&[("if-none-match", "\"x\""), ("if-modified-since", AT)], &Precondition::Proceed);
         check(&[("if-unmodified-since", BEFORE)], &Precondition::Failed);
         check(&[("if-unmodified-since", AT)], &Precondition::Proceed);
         check(&[("if-match", "\"x\"")], &Precondition::Failed);
@@ -220,7 +220,11 @@ mod tests {
             ("", false),
         ];
         for (field, expected) in table {
-            assert_eq!(if_range_holds(field, &tag(Some(Coding::Br)), modified), expected, "{field}");
+            assert_eq!(
+                if_range_holds(field, &tag(Some(Coding::Br)), modified),
+                expected,
+                "{field}"
+            );
         }
         assert!(!if_range_holds(AT, &tag(None), None));
     }
