@@ -5,7 +5,10 @@ pub mod config;
 pub mod gate;
 mod listener;
 pub mod metrics;
+pub mod origin;
+pub mod page;
 mod request;
+mod silence;
 
 pub use listener::Tunnel;
 pub use request::GatedRequest;

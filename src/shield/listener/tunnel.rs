@@ -3,18 +3,19 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::roster::Slot;
+use crate::shield::silence::Silence;
 
 /// How long both sides may be silent. WebSocket peers ping far more often.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
@@ -38,11 +39,8 @@ impl Tunnel {
         Self { on_upgrade, slot, ending, tasks }
     }
 
-    /// Joins the visitor's connection to `upstream` once the `101` is sent.
-    pub fn join<U>(self, upstream: U)
-    where
-        U: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    /// Joins the visitor's connection to the upstream's, once the `101` is sent.
+    pub fn join(self, upstream: OnUpgrade) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
             let (ending, cut) = (self.ending.clone(), self.slot.cut().clone());
@@ -54,12 +52,12 @@ impl Tunnel {
         });
     }
 
-    async fn copy<U: AsyncRead + AsyncWrite + Unpin>(self, upstream: U) {
+    async fn copy(self, upstream: OnUpgrade) {
         // Keeps the connection from looking idle, and so from making room.
         let vigil = self.slot.vigil();
         let response = vigil.request_began(false);
-        if let Ok(visitor) = self.on_upgrade.await {
-            copy_until_silent(TokioIo::new(visitor), upstream, SILENCE_MAX).await;
+        if let (Ok(visitor), Ok(upstream)) = tokio::join!(self.on_upgrade, upstream) {
+            copy_until_silent(TokioIo::new(visitor), TokioIo::new(upstream), SILENCE_MAX).await;
         }
         vigil.request_ended(response, Instant::now());
     }
@@ -70,37 +68,22 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let last = Arc::new(Mutex::new(Instant::now()));
-    let mut upstream = Stamped { io: upstream, last: Arc::clone(&last) };
-    let silent = async {
-        loop {
-            let due = *last.lock().unwrap_or_else(PoisonError::into_inner) + silence_max;
-            if due <= Instant::now() {
-                break;
-            }
-            sleep_until(due).await;
-        }
-    };
+    let silence = Silence::begin();
+    let mut upstream = Stamped { io: upstream, silence: silence.clone() };
     tokio::select! {
         ended = copy_bidirectional(&mut visitor, &mut upstream) => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a tunnel broke");
             }
         }
-        () = silent => tracing::debug!("a tunnel was silent for too long"),
+        () = silence.lasts(silence_max) => tracing::debug!("a tunnel was silent for too long"),
     }
 }
 
-/// Remembers when a byte last went through, either way.
+/// Notes when a byte goes through, either way.
 struct Stamped<I> {
     io: I,
-    last: Arc<Mutex<Instant>>,
-}
-
-impl<I> Stamped<I> {
-    fn stamp(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
+    silence: Silence,
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Stamped<I> {
@@ -111,7 +94,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Stamped<I> {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if read.is_ready() {
-            self.stamp();
+            self.silence.broken();
         }
         read
     }
@@ -125,7 +108,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Stamped<I> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         if written.is_ready() {
-            self.stamp();
+            self.silence.broken();
         }
         written
     }

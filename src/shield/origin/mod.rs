@@ -1,0 +1,3 @@
+//! Where the shield fetches from: the bucket, and the upstreams of storefronts.
+
+pub mod storefront;
