@@ -37,7 +37,9 @@ impl Authority {
             None if rest.is_empty() => None,
             None => return None,
             Some("") => None,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                Some(digits.parse().ok()?)
+            }
             Some(_) => return None,
         };
         Some(Self { text: text.to_owned(), host, port })

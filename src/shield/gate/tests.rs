@@ -20,7 +20,9 @@ fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::builder().method(method).uri(target).body(()).unwrap();
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        request.headers_mut().append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        request
+            .headers_mut()
+            .append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     request
 }

@@ -79,11 +79,6 @@ impl Vigil {
         Self { patience, state: Mutex::new(state) }
     }
 
-    /// How long the connection may take for what.
-    pub(crate) fn patience(&self) -> &Patience {
-        &self.patience
-    }
-
     /// Bytes arrived. On an HTTP/1 connection without a request they begin a head.
     pub(crate) fn received(&self, now: Instant) {
         let mut state = self.state();

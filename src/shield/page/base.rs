@@ -13,10 +13,8 @@ use crate::shield::GatedRequest;
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const HX_CURRENT_URL: HeaderName = HeaderName::from_static("hx-current-url");
 /// Requests of htmx whose answer takes the place, and the URL, of the page.
-const WHOLE_PAGE: [HeaderName; 2] = [
-    HeaderName::from_static("hx-boosted"),
-    HeaderName::from_static("hx-history-restore-request"),
-];
+const WHOLE_PAGE: [HeaderName; 2] =
+    [HeaderName::from_static("hx-boosted"), HeaderName::from_static("hx-history-restore-request")];
 
 /// What the references of a response are resolved against.
 #[derive(Debug)]
@@ -32,7 +30,8 @@ impl Base {
     pub(super) fn of(request: &GatedRequest) -> Option<Self> {
         let origin = format!("{}://{}", request.scheme, request.authority);
         let mut url = Url::parse(&origin).ok()?.join(&request.path).ok()?;
-        let says = |name| text(&request.headers, name).is_some_and(|value| value == "true");
+        let says =
+            |name: &HeaderName| text(&request.headers, name).is_some_and(|value| value == "true");
         if !says(&HX_REQUEST) || WHOLE_PAGE.iter().any(says) {
             return Some(Self { url, varies: false, rooted_only: false });
         }

@@ -26,7 +26,11 @@ pub(super) struct Rewritten {
 
 enum Stage {
     /// Not enough bytes came to know the charset.
-    Beginning { held: BytesMut, rewriter: Box<HtmlRewriter>, content_type: Option<String> },
+    Beginning {
+        held: BytesMut,
+        rewriter: Box<HtmlRewriter>,
+        content_type: Option<String>,
+    },
     Rewriting(Box<HtmlRewriter>),
     /// The charset is one that cannot be rewritten.
     Passing,

@@ -22,8 +22,8 @@ use http_body_util::BodyExt as _;
 
 pub(crate) use validator::Translated;
 
-use self::body::Rewritten;
 use self::base::Base;
+use self::body::Rewritten;
 use super::GatedRequest;
 use super::body::ResponseBody;
 use super::metrics::Metrics;

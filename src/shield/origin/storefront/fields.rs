@@ -126,7 +126,8 @@ fn chain(client: IpAddr, peer: IpAddr) -> String {
 /// whatever it says.
 fn nominated(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let options = lines.flat_map(|line| line.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let options =
+        lines.flat_map(|line| line.split(',')).map(|name| name.trim().to_ascii_lowercase());
     options.filter(|name| *name != SET_COOKIE.as_str() && *name != TRAILER.as_str()).collect()
 }
 
@@ -242,7 +243,8 @@ mod tests {
             ("surrogate-key", "a b"),
             ("etag", "f1235"),
         ];
-        let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let field =
+            |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
         let fields = to_visitor(&upstream.into_iter().map(field).collect(), StatusCode::OK);
         let expected = [
             "set-cookie: a=1",

@@ -10,7 +10,7 @@ mod fields;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -93,7 +93,8 @@ impl Storefront {
         metrics: Arc<Metrics>,
     ) -> Result<Self, UpstreamError> {
         let refuse = || UpstreamError(upstream.to_string());
-        let host = upstream.host_str().filter(|_| upstream.scheme() == "http").ok_or_else(refuse)?;
+        let host =
+            upstream.host_str().filter(|_| upstream.scheme() == "http").ok_or_else(refuse)?;
         let authority = match upstream.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -199,7 +200,8 @@ impl Storefront {
             true => body.map_err(Into::into).boxed_unsync(),
             false => Unstalled::new(body, self.limits.body_silence).boxed_unsync(),
         };
-        let bytes = self.metrics.counter("awning_upstream_bytes_total", &[("origin", "storefront")]);
+        let bytes =
+            self.metrics.counter("awning_upstream_bytes_total", &[("origin", "storefront")]);
         Response::from_parts(parts, Held::new(body, turn, bytes).boxed_unsync())
     }
 }
