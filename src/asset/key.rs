@@ -52,14 +52,25 @@ impl ObjectKey {
     /// The key of the asset object that a public path names, if the path has
     /// the shape of a fingerprinted name: `css/app.<fingerprint>.css`.
     pub fn for_public_name(path: &AssetPath) -> Option<Self> {
-        let name = path.file_name();
+        let key = Self::of_public_name(path);
+        key.fingerprint().is_some().then_some(key)
+    }
+
+    /// The key of the asset object with this public name, whatever its shape:
+    /// inputs that were fingerprinted by another tool keep their names.
+    pub fn of_public_name(path: &AssetPath) -> Self {
+        Self(format!("{OBJECTS}{path}").into())
+    }
+
+    /// The fingerprint in the name, if the name has one.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let name = self.0.rsplit('/').next()?;
         let mut parts = name.rsplit('.');
         let last = parts.next()?;
         let before_last = parts.next()?;
         // With an extension the fingerprint is the last part but one; without, the last.
-        let shaped = (Fingerprint::parse(before_last).is_some() && parts.next().is_some())
-            || Fingerprint::parse(last).is_some();
-        shaped.then(|| Self(format!("{OBJECTS}{path}").into()))
+        let inner = Fingerprint::parse(before_last).filter(|_| parts.next().is_some());
+        inner.or_else(|| Fingerprint::parse(last))
     }
 
     /// The key as text.

@@ -9,17 +9,19 @@ use axum::Router;
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-use super::GatedRequest;
+use super::admin;
 use super::body::{RequestBody, ResponseBody, Unstalled};
 use super::config::{Config, Limits, SiteConfig};
 use super::gate::{self, Refusal};
 use super::listener::{Endings, Listener, Peer};
 use super::metrics::Metrics;
+use super::{GatedRequest, Shield};
 
 /// How long a visitor may send nothing of a body it announced.
 const BODY_SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -27,6 +29,33 @@ const BODY_SILENCE_MAX: Duration = Duration::from_secs(20);
 const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Time that tasks get to notice that they were broken off.
 const ABORT: Duration = Duration::from_secs(1);
+
+/// Serves `shield` to visitors on `public` and to operators on `admin` until
+/// `shutdown`. Ends once what was in progress is finished, or
+/// [`Limits::drain`] is over. Without `tokens` operators can only look.
+pub async fn serve(
+    shield: Arc<Shield>,
+    public: TcpListener,
+    admin: TcpListener,
+    tokens: &[SecretString],
+    shutdown: CancellationToken,
+) {
+    let (config, metrics) = (shield.config().clone(), Arc::clone(&shield.metrics));
+    let (limit, respondent) = (config.limits.drain, Arc::clone(&shield));
+    let respond = move |request, body| {
+        let shield = Arc::clone(&respondent);
+        async move { shield.respond_to(request, body).await }
+    };
+    let public_router = public_router(Arc::new(config.clone()), Arc::clone(&metrics), respond);
+    let public = Front { listener: public, router: public_router };
+    let admin_router = admin::router(admin::Sources::of(&shield), tokens);
+    let admin = Front { listener: admin, router: admin_router };
+    let draining = serve_routers(public, admin, &config, &metrics, shutdown);
+    let left = limit.saturating_sub(draining.await.elapsed());
+    if !shield.drain(left).await {
+        tracing::warn!("flights were still under way at the end");
+    }
+}
 
 /// The public side: every request passes the gate, and goes to `respond`.
 pub fn public_router<R, F>(config: Arc<Config>, metrics: Arc<Metrics>, respond: R) -> Router
@@ -82,14 +111,14 @@ pub struct Front {
 }
 
 /// Serves both until `shutdown`, then finishes what is in progress, for at
-/// most [`Limits::drain`].
+/// most [`Limits::drain`]. Gives the instant when that began.
 pub async fn serve_routers(
     public: Front,
     admin: Front,
     config: &Config,
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
-) {
+) -> Instant {
     let endings = Endings { graceful: shutdown, ..Endings::default() };
     let trusted = &config.trusted_proxies;
     let public = Listener::new(
@@ -114,7 +143,9 @@ pub async fn serve_routers(
         metrics,
     );
     tokio::join!(public.run(endings.clone()), admin.run(endings.clone()));
+    let began = Instant::now();
     drain(&endings, config.limits.drain).await;
+    began
 }
 
 async fn drain(endings: &Endings, limit: Duration) {

@@ -15,9 +15,12 @@ use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use secrecy::SecretString;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::token::{Access, Tokens};
+use super::Shield;
+use super::config::Serve;
 use super::metrics::Metrics;
 
 /// The text format of Prometheus.
@@ -35,6 +38,55 @@ pub struct Sources {
     pub releases: Box<dyn Fn() -> Value + Send + Sync>,
     /// Reads the channels' heads now, and reports.
     pub refresh: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
+}
+
+impl Sources {
+    /// The answers of a shield.
+    pub fn of(shield: &Arc<Shield>) -> Self {
+        let [ready, status, releases, refresh] = [(); 4].map(|()| Arc::clone(shield));
+        Self {
+            metrics: Arc::clone(&shield.metrics),
+            unready: Box::new(move || ready.readiness().reasons.iter().map(value).collect()),
+            status: Box::new(move || summary(&status)),
+            releases: Box::new(move || json!({"channels": releases.releases()})),
+            refresh: Box::new(move || {
+                let shield = Arc::clone(&refresh);
+                Box::pin(async move { value(&shield.refresh().await) })
+            }),
+        }
+    }
+}
+
+fn summary(shield: &Shield) -> Value {
+    let sites = shield.config().sites.iter().map(|site| {
+        let serve = match &site.serve {
+            Serve::Assets => "assets",
+            Serve::Release => "release",
+            Serve::Storefront { .. } => "storefront",
+        };
+        let mounted = site
+            .assets
+            .iter()
+            .map(|assets| json!({"mount": assets.mount.path(), "channel": assets.channel}));
+        let assets: Vec<_> = mounted.collect();
+        json!({"hosts": site.hosts, "serve": serve, "rewrite": site.rewrite, "assets": assets})
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": shield.readiness().ready,
+        "reasons": shield.readiness().reasons,
+        "releases": shield.releases(),
+        "memory": {
+            "held_bytes": shield.memory_bytes_held(),
+            "max_bytes": shield.config().memory_bytes_max,
+        },
+        "sites": sites.collect::<Vec<_>>(),
+    })
+}
+
+/// Nothing that is shown here can fail to be JSON.
+fn value(shown: &impl Serialize) -> Value {
+    serde_json::to_value(shown).unwrap_or(Value::Null)
 }
 
 impl std::fmt::Debug for Sources {

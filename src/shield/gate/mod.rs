@@ -16,7 +16,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Version};
 
 pub use refusal::Refusal;
-pub(crate) use refusal::refuse_with;
 
 use self::authority::Authority;
 use super::GatedRequest;

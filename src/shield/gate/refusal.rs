@@ -1,12 +1,13 @@
 //! Why the gate refuses a request, and the answer that says so.
 //!
-//! Answers are small and neutral, because htmx 4 swaps error bodies into the
-//! page, and they never repeat what the client sent.
+//! Answers never repeat what the client sent.
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
+use http::header::CONNECTION;
 use http::{HeaderValue, Response, StatusCode, Version};
 
-use crate::shield::body::{self, ResponseBody};
+use crate::semantics::cache_status::CacheStatus;
+use crate::shield::body::ResponseBody;
+use crate::shield::respond::neutral;
 
 /// Why a request was refused before any site saw it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -92,24 +93,10 @@ impl Refusal {
 
     /// The answer. `version` is the request's: HTTP/2 knows no `Connection`.
     pub fn response(self, version: Version) -> Response<ResponseBody> {
-        let mut response = refuse_with(self.status(), self.reason());
+        let mut response = neutral(self.status(), &CacheStatus::generated(self.reason()));
         if self.leaves_framing_in_doubt() && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
-}
-
-/// A small answer of the shield's own: `detail` is a token of RFC 8941.
-pub(crate) fn refuse_with(status: StatusCode, detail: &'static str) -> Response<ResponseBody> {
-    let text = status.canonical_reason().unwrap_or("Error");
-    let mut response = Response::new(body::full(format!("{text}\n")));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::try_from(format!("awning; detail={detail}")) {
-        headers.insert("cache-status", value);
-    }
-    response
 }

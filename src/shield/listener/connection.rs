@@ -30,8 +30,9 @@ use super::roster::Slot;
 use super::tunnel::Tunnel;
 use super::vigil::{Overdue, Vigil};
 use super::watched::Watched;
+use crate::semantics::cache_status::CacheStatus;
 use crate::shield::config::Limits;
-use crate::shield::gate::refuse_with;
+use crate::shield::respond::neutral;
 
 /// hyper refuses to work with a smaller buffer.
 const BUFFER_MIN: usize = 8 * 1024;
@@ -182,7 +183,8 @@ impl Service<Request<Incoming>> for Entrance {
 /// A bug met by one request is that request's alone.
 fn panicked() -> Response<axum::body::Body> {
     tracing::error!("a request met a bug and was answered with 500");
-    refuse_with(StatusCode::INTERNAL_SERVER_ERROR, "bug").map(axum::body::Body::new)
+    neutral(StatusCode::INTERNAL_SERVER_ERROR, &CacheStatus::generated("bug"))
+        .map(axum::body::Body::new)
 }
 
 /// A request without a whole response yet.

@@ -9,9 +9,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 
 use super::count_skipped;
-use crate::rewrite::{HtmlRewriter, Summary, charset_is_safe};
+use crate::rewrite::{HtmlRewriter, charset_is_safe};
 use crate::shield::body::{BoxError, ResponseBody};
 use crate::shield::metrics::Metrics;
+use crate::shield::render::count;
 
 /// A byte order mark is at most this long; nothing is decided before.
 const MARK_BYTES: usize = 3;
@@ -98,18 +99,10 @@ impl Rewritten {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Rewriting(rewriter) => {
                 let (tail, summary) = rewriter.end();
-                self.count(&summary);
+                count(&summary, &self.metrics);
                 if begun.is_empty() { tail.into() } else { [&begun[..], &tail[..]].concat().into() }
             }
             _ => begun,
-        }
-    }
-
-    fn count(&self, summary: &Summary) {
-        let rewritten = self.metrics.counter("awning_references_rewritten_total", &[]);
-        rewritten.increment(summary.rewritten as u64);
-        for reason in summary.skipped.keys() {
-            count_skipped(&self.metrics, reason.name());
         }
     }
 }

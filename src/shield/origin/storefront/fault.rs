@@ -2,8 +2,9 @@
 
 use http::{Response, StatusCode};
 
+use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::shield::body::{BoxError, ResponseBody};
-use crate::shield::gate::refuse_with;
+use crate::shield::respond::neutral;
 
 /// An upstream gave no response that can be passed on.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +54,19 @@ impl StorefrontError {
         }
     }
 
+    /// What the answer says of itself.
+    pub(crate) fn cache_status(&self) -> CacheStatus {
+        match self {
+            Self::Loop => CacheStatus::generated(self.reason()),
+            _ => CacheStatus {
+                detail: Some(self.reason()),
+                ..CacheStatus::forwarded(Forward::Bypass, None)
+            },
+        }
+    }
+
     /// The answer: small and neutral, because htmx 4 swaps it into the page.
     pub fn response(&self) -> Response<ResponseBody> {
-        refuse_with(self.status(), self.reason())
+        neutral(self.status(), &self.cache_status())
     }
 }

@@ -6,13 +6,14 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     VIA,
 };
-use http::{Method, StatusCode};
 
+use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
 use crate::shield::GatedRequest;
 use crate::shield::gate::forwarded;
 use crate::shield::page::PageOf;
@@ -21,7 +22,6 @@ use crate::shield::page::PageOf;
 const SELF: &str = "awning";
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Fields of one connection, besides those that `Connection` names.
@@ -94,7 +94,7 @@ pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
 }
 
 /// The fields that the visitor gets.
-pub(super) fn to_visitor(upstream: &HeaderMap, status: StatusCode) -> HeaderMap {
+pub(super) fn to_visitor(upstream: &HeaderMap, cache_status: &CacheStatus) -> HeaderMap {
     let nominated = nominated(upstream);
     let mut fields = HeaderMap::with_capacity(upstream.len() + 2);
     for (name, value) in upstream {
@@ -104,8 +104,7 @@ pub(super) fn to_visitor(upstream: &HeaderMap, status: StatusCode) -> HeaderMap 
         }
     }
     append(&mut fields, VIA, &format!("1.1 {SELF}"));
-    let told = format!("{SELF}; fwd=bypass; fwd-status={}", status.as_u16());
-    append(&mut fields, CACHE_STATUS, &told);
+    fields.append(CACHE_STATUS, cache_status.to_header());
     fields
 }
 
@@ -150,7 +149,10 @@ fn misleads(name: &HeaderName, request: &GatedRequest) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
+    use crate::semantics::cache_status::Forward;
 
     fn request(fields: &[(&'static str, &'static str)], trusted: bool) -> GatedRequest {
         let field = |(name, value): &(&'static str, &'static str)| {
@@ -245,7 +247,8 @@ mod tests {
         ];
         let field =
             |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-        let fields = to_visitor(&upstream.into_iter().map(field).collect(), StatusCode::OK);
+        let status = CacheStatus::forwarded(Forward::Bypass, Some(StatusCode::OK));
+        let fields = to_visitor(&upstream.into_iter().map(field).collect(), &status);
         let expected = [
             "set-cookie: a=1",
             "set-cookie: b=2",

@@ -25,6 +25,7 @@ use url::Url;
 pub use fault::StorefrontError;
 
 use self::body::{Held, Sent};
+use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::shield::GatedRequest;
 use crate::shield::body::{self as bodies, RequestBody, ResponseBody, Unstalled};
 use crate::shield::listener::Tunnel;
@@ -193,7 +194,7 @@ impl Storefront {
         turn: OwnedSemaphorePermit,
     ) -> Response<ResponseBody> {
         let (mut parts, body) = response.into_parts();
-        parts.headers = fields::to_visitor(&parts.headers, parts.status);
+        parts.headers = fields::to_visitor(&parts.headers, &bypassed(parts.status));
         parts.version = Version::default();
         parts.extensions.clear();
         let body = match is_event_stream(&parts.headers) {
@@ -242,6 +243,11 @@ fn unreachable(error: Error) -> StorefrontError {
     StorefrontError::Unreachable(error.into())
 }
 
+/// Nothing of an upstream is stored.
+pub(crate) fn bypassed(status: StatusCode) -> CacheStatus {
+    CacheStatus::forwarded(Forward::Bypass, Some(status))
+}
+
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media = value.and_then(|value| value.split(';').next());
@@ -279,7 +285,7 @@ impl Upgrade {
         mut response: Response<Incoming>,
     ) -> Result<Response<ResponseBody>, StorefrontError> {
         let upstream = hyper::upgrade::on(&mut response);
-        let mut headers = fields::to_visitor(response.headers(), response.status());
+        let mut headers = fields::to_visitor(response.headers(), &bypassed(response.status()));
         self.ask(&mut headers);
         self.tunnel.join(upstream);
         let mut joined = Response::new(bodies::empty());
