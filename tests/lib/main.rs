@@ -3,4 +3,5 @@
 mod architecture;
 mod bucket;
 mod harness;
+mod s3_store;
 mod store_contract;
