@@ -1,3 +1,8 @@
 //! The library's tests: one binary, a file per topic.
 
 mod harness;
+mod shield_assets;
+mod shield_collapsing;
+mod shield_conditional;
+mod shield_memory;
+mod shield_releases;

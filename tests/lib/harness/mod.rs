@@ -1,1 +1,5 @@
 //! What the tests share.
+
+pub(crate) mod origin;
+pub(crate) mod release;
+pub(crate) mod visit;
