@@ -1,3 +1,6 @@
 //! What the tests share.
 
-pub mod probe;
+pub(crate) mod origin;
+pub(crate) mod probe;
+pub(crate) mod release;
+pub(crate) mod visit;
