@@ -1,10 +1,27 @@
 //! Finding the references in a document and replacing those that are ours.
 //!
 //! Bytes are spliced, never re-serialised: whatever is not a replaced
-//! reference comes out as it went in. Nothing here does I/O.
+//! reference comes out as it went in. Where a document cannot be understood it
+//! is left as it was, and counted. Nothing here does I/O.
 
+mod charset;
+mod css;
+mod excerpt;
+mod html;
+mod json;
+mod position;
 mod reference;
+mod replacements;
 mod resolver;
+mod splice;
+mod srcset;
+mod summary;
 
+pub use charset::charset_is_safe;
+pub use css::rewrite_css;
+pub use html::{HtmlRewriter, Limits, rewrite_html};
+pub use json::rewrite_web_manifest;
+pub use position::position;
 pub use reference::{Reference, Site};
 pub use resolver::{ManifestResolver, Mount, PublicBase, PublicBaseError, Resolver};
+pub use summary::{Reason, Summary};

@@ -1,1 +1,174 @@
-//! (to be written by the shield)
+//! `Cache-Status` (RFC 9211): what a cache did for one request, as one value.
+//!
+//! `hit` and `fwd` exclude each other by type, so no answer can claim both.
+
+use std::fmt;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// The field's name.
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What the cache did for one request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CacheStatus {
+    /// Where the response came from.
+    pub source: Source,
+    /// Freshness left in whole seconds; negative when stale (RFC 9211 §2.6).
+    pub ttl: Option<i64>,
+    /// A word of our own about it (RFC 9211 §2.8); a token.
+    pub detail: Option<&'static str>,
+}
+
+/// Where a response came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// A stored response; nothing was forwarded.
+    Hit,
+    /// The origin, now.
+    Forwarded {
+        /// Why the request went there.
+        reason: Forward,
+        /// The status of the origin's answer, when there was one.
+        status: Option<StatusCode>,
+        /// Whether the answer is stored.
+        stored: bool,
+        /// Whether the request shared another one's forward.
+        collapsed: bool,
+    },
+    /// awning itself: an error, a redirect, a preflight answer.
+    Generated,
+}
+
+/// Why a request was forwarded (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forward {
+    /// The cache is told not to answer such requests.
+    Bypass,
+    /// The method's semantics require it.
+    Method,
+    /// Nothing is stored for the URI.
+    UriMiss,
+    /// Something is stored for the URI, but not for these request headers.
+    VaryMiss,
+    /// The request itself does not allow a stored response.
+    Request,
+    /// A stored response is no longer fresh.
+    Stale,
+    /// Only a part of the response is stored, or wanted.
+    Partial,
+}
+
+impl CacheStatus {
+    /// A stored response with this much freshness left.
+    pub fn hit(ttl: i64) -> Self {
+        Self { source: Source::Hit, ttl: Some(ttl), detail: None }
+    }
+
+    /// An answer of awning's own, and why.
+    pub fn generated(detail: &'static str) -> Self {
+        Self { source: Source::Generated, ttl: None, detail: Some(detail) }
+    }
+
+    /// A forward that got an answer of this status.
+    pub fn forwarded(reason: Forward, status: Option<StatusCode>) -> Self {
+        let source = Source::Forwarded { reason, status, stored: false, collapsed: false };
+        Self { source, ttl: None, detail: None }
+    }
+
+    /// The value for metrics: one of a closed set of words.
+    pub fn label(&self) -> &'static str {
+        match &self.source {
+            Source::Hit => "hit",
+            Source::Forwarded { collapsed: true, .. } => "collapsed",
+            Source::Forwarded { reason: Forward::UriMiss | Forward::VaryMiss, .. } => "miss",
+            Source::Forwarded { reason: Forward::Stale, .. } => "stale",
+            Source::Forwarded { .. } => "bypass",
+            Source::Generated => "none",
+        }
+    }
+
+    /// The field's value.
+    pub fn to_header(&self) -> HeaderValue {
+        // The rendering holds tokens and digits only, so it is always a value.
+        HeaderValue::from_str(&self.to_string())
+            .unwrap_or_else(|_| HeaderValue::from_static("awning"))
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("awning")?;
+        match &self.source {
+            Source::Hit => f.write_str("; hit")?,
+            Source::Forwarded { reason, status, stored, collapsed } => {
+                write!(f, "; fwd={reason}")?;
+                if let Some(status) = status {
+                    write!(f, "; fwd-status={}", status.as_u16())?;
+                }
+                if *stored {
+                    f.write_str("; stored")?;
+                }
+                if *collapsed {
+                    f.write_str("; collapsed")?;
+                }
+            }
+            Source::Generated => {}
+        }
+        if let Some(ttl) = self.ttl {
+            write!(f, "; ttl={ttl}")?;
+        }
+        if let Some(detail) = self.detail {
+            write!(f, "; detail={detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Forward::Bypass => "bypass",
+            Forward::Method => "method",
+            Forward::UriMiss => "uri-miss",
+            Forward::VaryMiss => "vary-miss",
+            Forward::Request => "request",
+            Forward::Stale => "stale",
+            Forward::Partial => "partial",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_renders_as_one_list_member() {
+        let stored = CacheStatus {
+            source: Source::Forwarded {
+                reason: Forward::UriMiss,
+                status: Some(StatusCode::OK),
+                stored: true,
+                collapsed: true,
+            },
+            ttl: Some(60),
+            detail: None,
+        };
+        let table = [
+            (CacheStatus::hit(-3), "awning; hit; ttl=-3", "hit"),
+            (
+                stored,
+                "awning; fwd=uri-miss; fwd-status=200; stored; collapsed; ttl=60",
+                "collapsed",
+            ),
+            (CacheStatus::forwarded(Forward::Bypass, None), "awning; fwd=bypass", "bypass"),
+            (CacheStatus::forwarded(Forward::Stale, None), "awning; fwd=stale", "stale"),
+            (CacheStatus::generated("preflight"), "awning; detail=preflight", "none"),
+        ];
+        for (status, expected, label) in table {
+            assert_eq!(status.to_header(), expected);
+            assert_eq!(status.label(), label, "{expected}");
+        }
+    }
+}

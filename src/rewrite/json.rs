@@ -1,0 +1,216 @@
+//! References in JSON: import maps and web manifests. Only the strings that
+//! these formats define as URLs of files are looked at.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::excerpt::Excerpt;
+use super::replacements::{Occurrence, Replacements};
+use super::{Reason, Resolver, Site, Summary};
+
+/// Rewrites the web manifest that lies at `url`: the `src` of `icons`,
+/// `screenshots`, and the icons of `shortcuts`.
+///
+/// `start_url`, `scope` and `id` are navigations and stay. A file that is not
+/// a JSON object is left alone.
+pub fn rewrite_web_manifest(
+    bytes: &[u8],
+    url: &Url,
+    resolver: &dyn Resolver,
+) -> (Vec<u8>, Summary) {
+    let mut replacements = Replacements::new(resolver, url, url);
+    let excerpt = Excerpt::verbatim(bytes, 0);
+    let json = Json::of(&excerpt);
+    let Some(manifest) = json.object() else {
+        replacements.skip(Reason::Syntax);
+        return replacements.apply(bytes);
+    };
+    let mut sources = Vec::new();
+    for (name, value) in manifest.0 {
+        match name.as_str() {
+            "icons" | "screenshots" => sources.extend(image_sources(value)),
+            "shortcuts" => sources.extend(elements(value).flat_map(|shortcut| {
+                members(shortcut)
+                    .filter(|(name, _)| name == "icons")
+                    .flat_map(|(_, icons)| image_sources(icons))
+            })),
+            _ => {}
+        }
+    }
+    sources.iter().for_each(|value| json.consider(value, None, &mut replacements));
+    replacements.apply(bytes)
+}
+
+/// Hands the addresses of an import map to `replacements`.
+///
+/// Where the map's own `integrity` pins a module, its address stays.
+pub(super) fn import_map(excerpt: &Excerpt<'_>, replacements: &mut Replacements<'_>) {
+    let json = Json::of(excerpt);
+    let Some(map) = json.object() else { return replacements.skip(Reason::Syntax) };
+    let pinned: Vec<Url> = (map.0.iter().filter(|(name, _)| name == "integrity"))
+        .flat_map(|(_, value)| members(value))
+        .filter_map(|(url, _)| replacements.resolve(&url))
+        .collect();
+    for (name, value) in map.0 {
+        let addresses: Vec<&RawValue> = match name.as_str() {
+            "imports" => members(value).map(|(_, address)| address).collect(),
+            "scopes" => members(value)
+                .flat_map(|(_, scope)| members(scope))
+                .map(|(_, address)| address)
+                .collect(),
+            _ => Vec::new(),
+        };
+        for address in addresses {
+            let Some(text) = text(address).filter(|text| is_address(text)) else { continue };
+            let is_pinned = replacements.resolve(&text).is_some_and(|url| pinned.contains(&url));
+            json.consider(address, is_pinned.then_some(Reason::Integrity), replacements);
+        }
+    }
+}
+
+/// A JSON text within a document.
+struct Json<'e, 'a> {
+    excerpt: &'e Excerpt<'a>,
+    /// Without a byte order mark.
+    text: &'e str,
+}
+
+impl<'e, 'a> Json<'e, 'a> {
+    fn of(excerpt: &'e Excerpt<'a>) -> Self {
+        let text = excerpt.text();
+        Self { excerpt, text: text.strip_prefix('\u{feff}').unwrap_or(text) }
+    }
+
+    fn object(&self) -> Option<Members<'e>> {
+        serde_json::from_str(self.text).ok()
+    }
+
+    fn consider(
+        &self,
+        value: &'e RawValue,
+        bar: Option<Reason>,
+        replacements: &mut Replacements<'_>,
+    ) {
+        let Some(text) = text(value) else { return };
+        // serde_json lends the value from the text it reads, so the distance
+        // of their addresses is the value's place.
+        let start = value.get().as_ptr().addr() - self.excerpt.text().as_ptr().addr() + 1;
+        let span = start..start + value.get().len() - 2;
+        replacements
+            .consider(self.excerpt, &Occurrence { text: &text, span, site: Site::Plain, bar });
+    }
+}
+
+/// The members of a JSON object in their order, repeated names included.
+#[derive(Default)]
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Reader).map(Members)
+    }
+}
+
+/// The members of `value`; none when it is no object.
+fn members(value: &RawValue) -> impl Iterator<Item = (String, &RawValue)> {
+    serde_json::from_str::<Members<'_>>(value.get()).unwrap_or_default().0.into_iter()
+}
+
+/// The elements of `value`; none when it is no array.
+fn elements(value: &RawValue) -> impl Iterator<Item = &RawValue> {
+    serde_json::from_str::<Vec<&RawValue>>(value.get()).unwrap_or_default().into_iter()
+}
+
+fn image_sources(images: &RawValue) -> impl Iterator<Item = &RawValue> {
+    elements(images).flat_map(members).filter(|(name, _)| name == "src").map(|(_, src)| src)
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// Whether an import map reads `text` as a URL; `lodash` is none.
+fn is_address(text: &str) -> bool {
+    ["/", "./", "../"].iter().any(|start| text.starts_with(start)) || Url::parse(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rewrite::Reference;
+
+    fn ours(reference: &Reference<'_>) -> Option<String> {
+        let name = reference.url.path().strip_prefix("/s/")?;
+        Some(format!("https://c.nl/{}", name.replace('.', ".fp.")))
+    }
+
+    fn rewrite(json: &str) -> (String, Summary) {
+        let url = Url::parse("https://shop.nl/s/app.webmanifest").unwrap();
+        let (bytes, summary) = rewrite_web_manifest(json.as_bytes(), &url, &ours);
+        (String::from_utf8(bytes).unwrap(), summary)
+    }
+
+    #[test]
+    fn only_the_images_of_a_web_manifest_are_references() {
+        let (json, summary) = rewrite(
+            "\u{feff}{ \"start_url\": \"/s/index.html\", \"scope\": \"/s/\",\n \"icons\": [ {\"src\": \"i.png\", \"sizes\": \"1x1\"},\
+             {\"src\":\"\\/s\\/\\u0069.svg#a\"} ], \"screenshots\":[{\"src\":\"/s/a.jpg?v=2\"}],\
+             \"shortcuts\":[{\"url\":\"/s/b.html\",\"icons\":[{\"src\":\"b.png\"}]}], \"src\":\"/s/c.png\" }",
+        );
+        assert_eq!(
+            json,
+            "\u{feff}{ \"start_url\": \"/s/index.html\", \"scope\": \"/s/\",\n \"icons\": [ {\"src\": \"https://c.nl/i.fp.png\", \"sizes\": \"1x1\"},\
+             {\"src\":\"https://c.nl/i.fp.svg#a\"} ], \"screenshots\":[{\"src\":\"https://c.nl/a.fp.jpg\"}],\
+             \"shortcuts\":[{\"url\":\"/s/b.html\",\"icons\":[{\"src\":\"https://c.nl/b.fp.png\"}]}], \"src\":\"/s/c.png\" }",
+        );
+        assert_eq!(summary.rewritten, 4);
+    }
+
+    #[test]
+    fn a_web_manifest_of_another_shape_is_left_alone() {
+        for json in
+            ["{}", "{\"icons\":null}", "{\"icons\":[1,{\"src\":2}],\"shortcuts\":{\"icons\":[]}}"]
+        {
+            assert_eq!(rewrite(json), (json.to_owned(), Summary::default()));
+        }
+        for json in
+            ["", "[]", "{\"icons\":[{\"src\":\"i.png\"}]", "{\"icons\":[{\"src\":\"i.png\"}],}"]
+        {
+            let (same, summary) = rewrite(json);
+            assert_eq!((same.as_str(), summary.skipped.get(&Reason::Syntax)), (json, Some(&1)));
+        }
+    }
+
+    #[test]
+    fn addresses_of_an_import_map_are_references() {
+        let document = Url::parse("https://shop.nl/a/b").unwrap();
+        let json = br#"{"imports":{"/s/key.js":"/s/a.js","bare":"lodash","dir/":"/s/dir/","x":"../s/x.js","n":null},
+            "scopes":{"/s/scope/":{"y":"./../s/y.js"}},"integrity":{"/s/x.js":"sha384-x"}}"#;
+        let mut replacements = Replacements::new(&ours, &document, &document);
+        import_map(&Excerpt::verbatim(json, 0), &mut replacements);
+        let (rewritten, summary) = replacements.apply(json);
+        let expected = br#"{"imports":{"/s/key.js":"https://c.nl/a.fp.js","bare":"lodash","dir/":"https://c.nl/dir/","x":"../s/x.js","n":null},
+            "scopes":{"/s/scope/":{"y":"https://c.nl/y.fp.js"}},"integrity":{"/s/x.js":"sha384-x"}}"#;
+        assert_eq!(String::from_utf8_lossy(&rewritten), String::from_utf8_lossy(expected));
+        assert_eq!(summary.skipped.get(&Reason::Integrity), Some(&1));
+    }
+}

@@ -1,0 +1,21 @@
+//! Cache keys. They hold no text of a client: only names that `route` found to
+//! be well-formed, and what the configuration and the manifests say.
+
+use crate::asset::ObjectKey;
+use crate::manifest::ReleaseId;
+
+/// What selects a stored response.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum CacheKey {
+    /// An object of the bucket, byte for byte. Each variant is an object.
+    Object(ObjectKey),
+    /// A page of a release site with its references rewritten.
+    Page {
+        /// The site, by its place in the configuration.
+        site: usize,
+        /// The releases that its references were resolved against.
+        releases: Box<[Option<ReleaseId>]>,
+        /// The object that the page is made from.
+        object: ObjectKey,
+    },
+}

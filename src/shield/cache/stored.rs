@@ -1,0 +1,51 @@
+//! A stored response: proven whole, and never modified afterwards.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::Epoch;
+use crate::asset::Digest;
+use crate::semantics::validator::EntityTag;
+
+/// What an entry costs besides its body: the map's own, the key, the head.
+pub(crate) const ENTRY_BYTES: u64 = 1024;
+
+/// What is known of a response besides its bytes. Policy fields such as
+/// `Cache-Control` are not here: they depend on the name a visitor used.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) content_type: HeaderValue,
+    pub(crate) content_encoding: Option<HeaderValue>,
+    pub(crate) content_disposition: Option<HeaderValue>,
+    pub(crate) content_language: Option<HeaderValue>,
+    pub(crate) tag: EntityTag,
+    pub(crate) modified: Option<SystemTime>,
+    pub(crate) size: u64,
+}
+
+/// A response that may be served again.
+#[derive(Debug)]
+pub(crate) struct StoredResponse {
+    pub(crate) head: Head,
+    /// The digest of the object it was made from.
+    pub(crate) object: Digest,
+    /// The body in pieces, none of them empty.
+    pub(crate) pieces: Box<[Bytes]>,
+    /// The epoch in which the origin was asked.
+    pub(crate) fill_epoch: Epoch,
+    pub(crate) stored_at: SystemTime,
+}
+
+impl StoredResponse {
+    /// Time since it was stored; nothing when the clock went back.
+    pub(crate) fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.stored_at).unwrap_or_default()
+    }
+
+    /// What it costs in memory.
+    pub(crate) fn weight(&self) -> u64 {
+        self.head.size + ENTRY_BYTES
+    }
+}

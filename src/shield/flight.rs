@@ -1,0 +1,204 @@
+//! Collapsing: many requests, one forward.
+//!
+//! A flight is a forward in a task of its own, so it outlives the client that
+//! started it. Clients, the first one included, only watch its progress, and
+//! may read the body while it still arrives. Nothing here knows what is
+//! fetched or how.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::cache::{CacheKey, Epoch, Epochs, Head, StoredResponse};
+use super::origin::Fault;
+use super::origin::bucket::Opened;
+
+/// Forwards at a time. Each waits at most for its turn and its timeouts.
+const FLIGHTS_MAX: usize = 4096;
+
+/// The forwards of one shield that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    board: Arc<Board>,
+    tasks: TaskTracker,
+}
+
+/// One forward, seen from a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    epoch: Epoch,
+    progress: watch::Receiver<Progress>,
+}
+
+/// How far a forward has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// The origin has not answered.
+    Waiting,
+    /// The body arrives; these pieces are released.
+    Arriving(Arc<Head>, Vec<Bytes>),
+    /// The response is whole and proven. Its pieces begin with those released.
+    Whole(Arc<StoredResponse>),
+    /// The response is not shared: each client fetches its own.
+    Unshared(Arc<Handover>),
+    /// There is no response, or not all of it.
+    Failed(Fault),
+}
+
+/// A body that one client may take over from a forward that is not shared.
+#[derive(Debug, Default)]
+pub(crate) struct Handover(Mutex<Option<Opened>>);
+
+/// What became of a request to join.
+#[derive(Debug)]
+pub(crate) enum Joined<T> {
+    /// It started a flight.
+    Leader(Flight),
+    /// It shares a flight.
+    Follower(Flight),
+    /// A flight landed just before, and this is what it brought.
+    Landed(T),
+}
+
+/// The forward's side of a flight. Dropping it ends the flight: clients that
+/// still wait see a failure, never a short body.
+#[derive(Debug)]
+pub(crate) struct Takeoff {
+    pub(crate) epoch: Epoch,
+    key: CacheKey,
+    progress: watch::Sender<Progress>,
+    board: Arc<Board>,
+}
+
+#[derive(Debug, Default)]
+struct Board(Mutex<HashMap<CacheKey, Flight>>);
+
+impl Flights {
+    /// Joins the flight for `key`, or starts one.
+    ///
+    /// A flight from before the newest purge is not joined: what it brings
+    /// would no longer be usable. It flies on for those who joined before.
+    /// `landed` is asked under the lock, so a flight that lands meanwhile is
+    /// either joined or found in the cache, never flown again.
+    pub(crate) fn join<T, F>(
+        &self,
+        key: &CacheKey,
+        epochs: &Epochs,
+        landed: impl FnOnce() -> Option<T>,
+        forward: impl FnOnce(Takeoff) -> F,
+    ) -> Result<Joined<T>, Fault>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut flights = self.board.flights();
+        if let Some(flight) = flights.get(key).filter(|flight| epochs.usable(flight.epoch)) {
+            return Ok(Joined::Follower(flight.clone()));
+        }
+        if let Some(landed) = landed() {
+            return Ok(Joined::Landed(landed));
+        }
+        if flights.len() >= FLIGHTS_MAX {
+            return Err(Fault::Overloaded);
+        }
+        let (sender, receiver) = watch::channel(Progress::Waiting);
+        // Taken before the origin is asked: never later than the forward.
+        let epoch = epochs.current();
+        let flight = Flight { epoch, progress: receiver };
+        flights.insert(key.clone(), flight.clone());
+        drop(flights);
+        let board = Arc::clone(&self.board);
+        self.tasks.spawn(forward(Takeoff { epoch, key: key.clone(), progress: sender, board }));
+        Ok(Joined::Leader(flight))
+    }
+
+    /// Waits until no flight is left.
+    pub(crate) async fn drained(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Board {
+    fn flights(&self) -> MutexGuard<'_, HashMap<CacheKey, Flight>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    /// Waits until the origin's answer is known: never [`Progress::Waiting`].
+    pub(crate) async fn answered(&mut self) -> Progress {
+        let answered = |progress: &Progress| !matches!(progress, Progress::Waiting);
+        match self.progress.wait_for(answered).await {
+            Ok(progress) => progress.clone(),
+            // The task ended without a word: it panicked.
+            Err(_) => Progress::Failed(Fault::Unavailable),
+        }
+    }
+
+    /// Waits for the piece at `index`; `None` behind the last one.
+    pub(crate) async fn piece(&mut self, index: usize) -> Result<Option<Bytes>, Fault> {
+        let there = |progress: &Progress| match progress {
+            Progress::Waiting => false,
+            Progress::Arriving(_, pieces) => pieces.len() > index,
+            _ => true,
+        };
+        let Ok(progress) = self.progress.wait_for(there).await else {
+            return Err(Fault::Unavailable);
+        };
+        match &*progress {
+            Progress::Arriving(_, pieces) => Ok(pieces.get(index).cloned()),
+            Progress::Whole(stored) => Ok(stored.pieces.get(index).cloned()),
+            Progress::Failed(fault) => Err(*fault),
+            Progress::Waiting | Progress::Unshared(_) => Err(Fault::Unavailable),
+        }
+    }
+}
+
+impl Takeoff {
+    /// The body begins to arrive.
+    pub(crate) fn arriving(&self, head: Head) {
+        self.progress.send_replace(Progress::Arriving(Arc::new(head), Vec::new()));
+    }
+
+    /// Releases the pieces of the body that have arrived: those released
+    /// before, and the new ones behind them.
+    pub(crate) fn release(&self, arrived: &[Bytes]) {
+        self.progress.send_modify(|progress| {
+            if let Progress::Arriving(_, pieces) = progress {
+                pieces.extend_from_slice(&arrived[pieces.len()..]);
+            }
+        });
+    }
+
+    /// Ends the flight.
+    pub(crate) fn land(self, end: Progress) {
+        self.progress.send_replace(end);
+    }
+}
+
+impl Drop for Takeoff {
+    fn drop(&mut self) {
+        let mut flights = self.board.flights();
+        let own = flights.get(&self.key).is_some_and(|flight| {
+            // A newer flight may have taken the place of this one.
+            flight.progress.same_channel(&self.progress.subscribe())
+        });
+        if own {
+            flights.remove(&self.key);
+        }
+    }
+}
+
+impl Handover {
+    pub(crate) fn of(opened: Opened) -> Self {
+        Self(Mutex::new(Some(opened)))
+    }
+
+    /// The body, for the first who asks.
+    pub(crate) fn take(&self) -> Option<Opened> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,64 @@
+//! The origins as the shield sees them, and what a visitor may learn of their
+//! failures.
+
+pub(crate) mod bucket;
+pub mod storefront;
+
+use http::StatusCode;
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Why an origin did not give what it was asked for. A closed set: a visitor
+/// learns one of these words and nothing of the cause, which is logged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The origin has no such thing.
+    #[error("the origin has no such object")]
+    NotFound,
+    /// The origin cannot be reached, refused, or broke off.
+    #[error("the origin is unavailable")]
+    Unavailable,
+    /// The origin took too long.
+    #[error("the origin took too long")]
+    Timeout,
+    /// The origin, or the shield itself, has too much to do.
+    #[error("there is too much to do")]
+    Overloaded,
+    /// What the origin sent is not what was published.
+    #[error("the origin sent other bytes than were published")]
+    Corrupt,
+}
+
+impl Fault {
+    /// The status that a visitor gets.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Fault::NotFound => StatusCode::NOT_FOUND,
+            Fault::Unavailable | Fault::Corrupt => StatusCode::BAD_GATEWAY,
+            Fault::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Fault::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The word for `Cache-Status` and metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Fault::NotFound => "absent",
+            Fault::Unavailable => "unavailable",
+            Fault::Timeout => "timeout",
+            Fault::Overloaded => "overloaded",
+            Fault::Corrupt => "corrupt",
+        }
+    }
+}
+
+impl From<&StoreError> for Fault {
+    fn from(error: &StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::NotFound => Fault::NotFound,
+            StoreErrorKind::Throttled => Fault::Overloaded,
+            StoreErrorKind::Corrupt => Fault::Corrupt,
+            _ => Fault::Unavailable,
+        }
+    }
+}

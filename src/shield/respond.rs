@@ -1,0 +1,279 @@
+//! From what was found to a response: preconditions, ranges and header fields.
+//!
+//! Error bodies are a few fixed words. Nothing of the request is repeated.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AGE, ALLOW, CACHE_CONTROL,
+    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use super::body::{ResponseBody, empty, full};
+use super::cache::Head;
+use super::origin::Fault;
+use super::request::GatedRequest;
+use super::wanted::Policy;
+use crate::asset::media;
+use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward};
+use crate::semantics::range::{Selection, select};
+use crate::semantics::validator::{EntityTag, Precondition, evaluate, if_range_holds};
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
+/// Lets an SVG draw itself, and any document do nothing else.
+const SANDBOX: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
+
+/// What is sent of a representation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Delivery {
+    /// 304: the client holds the content under this tag.
+    NotModified(EntityTag),
+    /// 412.
+    PreconditionFailed,
+    /// 416.
+    Unsatisfiable,
+    /// All of it.
+    Whole,
+    /// From the first offset to the last, both included.
+    Part(u64, u64),
+}
+
+/// An answer with a representation, but for its bytes.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) request: &'a GatedRequest,
+    pub(crate) policy: &'a Policy,
+    pub(crate) head: &'a Head,
+    pub(crate) status: CacheStatus,
+    /// Time in the cache, for answers that come from there.
+    pub(crate) age: Option<Duration>,
+}
+
+/// What a request asks for of a representation (RFC 9110 §13.2.2 and §14.2).
+/// Conditions and ranges are about successful answers only.
+pub(crate) fn delivery(request: &GatedRequest, policy: &Policy, head: &Head) -> Delivery {
+    if policy.status != StatusCode::OK {
+        return Delivery::Whole;
+    }
+    match evaluate(&request.headers, &head.tag, head.modified) {
+        Precondition::NotModified(tag) => return Delivery::NotModified(tag),
+        Precondition::Failed => return Delivery::PreconditionFailed,
+        Precondition::Proceed => {}
+    }
+    let field = |name: &HeaderName| request.headers.get(name)?.to_str().ok();
+    let holds = |field: &str| if_range_holds(field, &head.tag, head.modified);
+    let if_range = !request.headers.contains_key(IF_RANGE) || field(&IF_RANGE).is_some_and(holds);
+    match field(&RANGE) {
+        Some(range) if request.method == Method::GET && if_range => {
+            match select(range, head.size) {
+                Selection::Whole => Delivery::Whole,
+                Selection::Part(first, last) => Delivery::Part(first, last),
+                Selection::Unsatisfiable => Delivery::Unsatisfiable,
+            }
+        }
+        _ => Delivery::Whole,
+    }
+}
+
+impl Answer<'_> {
+    /// The response. `body` is made only when its bytes are sent, from the
+    /// first and the last offset, both included, and `None` when there is none.
+    pub(crate) fn respond(
+        &self,
+        delivery: Delivery,
+        body: impl FnOnce(Option<(u64, u64)>) -> ResponseBody,
+    ) -> Response<ResponseBody> {
+        match delivery {
+            Delivery::NotModified(tag) => self.not_modified(&tag),
+            Delivery::PreconditionFailed => self.refuse(StatusCode::PRECONDITION_FAILED),
+            Delivery::Unsatisfiable => {
+                let mut response = self.refuse(StatusCode::RANGE_NOT_SATISFIABLE);
+                let range = format!("bytes */{}", self.head.size);
+                put_text(response.headers_mut(), CONTENT_RANGE, &range);
+                response
+            }
+            Delivery::Whole => {
+                let range = self.head.size.checked_sub(1).map(|last| (0, last));
+                self.content(self.policy.status, range, body)
+            }
+            Delivery::Part(first, last) => {
+                let mut response =
+                    self.content(StatusCode::PARTIAL_CONTENT, Some((first, last)), body);
+                let range = format!("bytes {first}-{last}/{}", self.head.size);
+                put_text(response.headers_mut(), CONTENT_RANGE, &range);
+                response
+            }
+        }
+    }
+
+    fn content(
+        &self,
+        status: StatusCode,
+        range: Option<(u64, u64)>,
+        body: impl FnOnce(Option<(u64, u64)>) -> ResponseBody,
+    ) -> Response<ResponseBody> {
+        let is_head = self.request.method == Method::HEAD;
+        let mut response = Response::new(if is_head { empty() } else { body(range) });
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        self.put_policy(headers);
+        self.put_representation(headers);
+        let length = range.map_or(0, |(first, last)| last - first + 1);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response
+    }
+
+    fn not_modified(&self, tag: &EntityTag) -> Response<ResponseBody> {
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        self.put_policy(response.headers_mut());
+        response.headers_mut().insert(ETAG, tag.to_header());
+        response
+    }
+
+    fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
+        neutral(status, &self.status)
+    }
+
+    /// Fields that depend on the name that was asked for.
+    fn put_policy(&self, headers: &mut HeaderMap) {
+        headers.insert(CACHE_CONTROL, self.policy.cache_control.clone());
+        headers.insert(CACHE_STATUS, self.status.to_header());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(age) = self.age.filter(|_| self.policy.ages) {
+            headers.insert(AGE, HeaderValue::from(age.as_secs()));
+        } else if self.age.is_some() {
+            headers.insert(AGE, HeaderValue::from(0));
+        }
+        if self.policy.varies {
+            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        if self.policy.cross_origin {
+            put_cross_origin(headers);
+        }
+    }
+
+    /// Fields that belong to the bytes.
+    fn put_representation(&self, headers: &mut HeaderMap) {
+        let head = self.head;
+        headers.insert(CONTENT_TYPE, head.content_type.clone());
+        let optional = [
+            (CONTENT_ENCODING, &head.content_encoding),
+            (CONTENT_DISPOSITION, &head.content_disposition),
+            (CONTENT_LANGUAGE, &head.content_language),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+        if self.policy.status == StatusCode::OK {
+            headers.insert(ETAG, head.tag.to_header());
+            headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            if let Some(modified) = head.modified {
+                put_text(headers, LAST_MODIFIED, &http_date(modified));
+            }
+        }
+        let active = head.content_type.to_str().is_ok_and(media::is_active);
+        if self.policy.sandbox && active {
+            headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
+        }
+    }
+}
+
+/// A failure of an origin.
+pub(crate) fn fault(
+    fault: Fault,
+    forwarded: Option<Forward>,
+) -> (Response<ResponseBody>, CacheStatus) {
+    let answered = (fault == Fault::NotFound).then_some(StatusCode::NOT_FOUND);
+    let status = match forwarded {
+        Some(reason) => {
+            CacheStatus { detail: Some(fault.name()), ..CacheStatus::forwarded(reason, answered) }
+        }
+        // Nothing was asked: the absence itself was remembered.
+        None => CacheStatus { ttl: None, detail: Some(fault.name()), ..CacheStatus::hit(0) },
+    };
+    let mut response = neutral(fault.status(), &status);
+    if fault == Fault::Overloaded {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
+    }
+    (response, status)
+}
+
+/// An answer of awning's own, with a few neutral words as its body.
+pub(crate) fn neutral(status: StatusCode, cache: &CacheStatus) -> Response<ResponseBody> {
+    let words = status.canonical_reason().unwrap_or("Error");
+    let mut response = Response::new(full(format!("{words}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_STATUS, cache.to_header());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(ALLOW, METHODS);
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(1));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// A redirect to a path of the same host.
+pub(crate) fn redirect(location: HeaderValue, cache: &CacheStatus) -> Response<ResponseBody> {
+    let mut response = neutral(StatusCode::PERMANENT_REDIRECT, cache);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+    headers.insert(LOCATION, location);
+    response
+}
+
+/// The answer to `OPTIONS`, a CORS preflight among them.
+pub(crate) fn options(cross_origin: bool, cache: &CacheStatus) -> Response<ResponseBody> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, METHODS);
+    headers.insert(CACHE_STATUS, cache.to_header());
+    if cross_origin {
+        put_cross_origin(headers);
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(86_400));
+    }
+    response
+}
+
+fn put_cross_origin(headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+}
+
+/// Puts a field whose text is made of what headers may hold.
+fn put_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// `fmt_http_date` panics outside the years it can write; the shield must not,
+/// whatever date a bucket claims.
+fn http_date(time: SystemTime) -> String {
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let epoch = SystemTime::UNIX_EPOCH;
+    let since = time.duration_since(epoch).unwrap_or_default().min(LAST);
+    httpdate::fmt_http_date(epoch + since)
+}

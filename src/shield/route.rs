@@ -1,0 +1,215 @@
+//! From a request to what answers it: pure, and from names that are either
+//! well-formed or refused. Nothing is fetched to find out what a request names.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::cache::CacheKey;
+use super::config::Serve;
+use super::release::{ReleaseSnapshot, Releases};
+use super::request::GatedRequest;
+use super::site::Site;
+use super::wanted::{Page, Policy, Wanted};
+use crate::asset::{AssetPath, ObjectKey, media};
+use crate::manifest::Entry;
+use crate::rewrite::{ManifestResolver, Mount, PublicBase};
+use crate::semantics::encoding::AcceptEncoding;
+
+/// Where every site answers fingerprinted names, for uses that work only with
+/// URLs of the page's own origin.
+pub(crate) const SAME_ORIGIN: &str = "/_a";
+
+/// The page that a release shows for names it does not have.
+const MISSING_PAGE: &str = "404.html";
+
+/// What answers a request.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The first of these objects that can be had.
+    Asset(Vec<Wanted>, Policy),
+    /// The upstream of the site.
+    Storefront,
+    /// The same page under its proper name: a path on this host.
+    Redirect(HeaderValue),
+    /// Nothing has this name.
+    NotFound,
+    /// The site's channel has no release yet.
+    NotReady,
+    /// The answer to `OPTIONS`; to other origins too, where they may read.
+    Options {
+        /// Whether other origins may read what has this name.
+        cross_origin: bool,
+    },
+    /// The method is not for this.
+    MethodNotAllowed,
+}
+
+/// Finds what answers `request` on `site`.
+pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) -> Target {
+    if request.method.as_str() == "PURGE" {
+        return Target::MethodNotAllowed;
+    }
+    let reserved = Mount::at(SAME_ORIGIN);
+    let is_reserved = request.path.starts_with(reserved.path());
+    if !is_reserved && matches!(site.config.serve, Serve::Storefront { .. }) {
+        return Target::Storefront;
+    }
+    let root = if is_reserved { reserved } else { Mount::at("/") };
+    let name = root.asset_path(&request.path);
+    let asked = Asked { site, releases, request };
+    match request.method {
+        Method::GET | Method::HEAD if is_reserved => asked.own_name(name.as_ref()),
+        Method::GET | Method::HEAD => asked.any_name(name.as_ref()),
+        Method::OPTIONS => {
+            let cross_origin = is_reserved
+                || matches!(site.config.serve, Serve::Assets)
+                || name.as_ref().and_then(ObjectKey::for_public_name).is_some();
+            Target::Options { cross_origin }
+        }
+        _ => Target::MethodNotAllowed,
+    }
+}
+
+/// A request with what it is answered from.
+struct Asked<'a> {
+    site: &'a Site,
+    releases: &'a Releases,
+    request: &'a GatedRequest,
+}
+
+impl Asked<'_> {
+    /// A name below [`SAME_ORIGIN`].
+    fn own_name(&self, name: Option<&AssetPath>) -> Target {
+        let Some(name) = name else { return Target::NotFound };
+        self.listed(name).or_else(|| unlisted(name)).unwrap_or(Target::NotFound)
+    }
+
+    /// A name at the root of an assets or release site. What the releases know
+    /// comes first; only then may a name be that of an older release's object.
+    fn any_name(&self, name: Option<&AssetPath>) -> Target {
+        let listed = name.and_then(|name| self.listed(name));
+        listed
+            .or_else(|| self.logical())
+            .or_else(|| name.and_then(unlisted))
+            .unwrap_or_else(|| self.missing())
+    }
+
+    /// An object that a release which is served now has under its own name.
+    fn listed(&self, name: &AssetPath) -> Option<Target> {
+        let entry = self.releases.entry_of(&ObjectKey::of_public_name(name))?;
+        Some(Target::Asset(self.codings(entry), Policy::own_name(Some(entry))))
+    }
+
+    /// An asset of the site's channels under its logical name.
+    fn logical(&self) -> Option<Target> {
+        let path = &self.request.path;
+        if matches!(self.site.config.serve, Serve::Assets) {
+            let (_, entry) = self.entry(path)?;
+            return Some(Target::Asset(self.codings(entry), Policy::logical(entry)));
+        }
+        if path.ends_with('/') {
+            return self.in_site(&format!("{path}index.html"));
+        }
+        self.in_site(path)
+            .or_else(|| self.in_site(&format!("{path}.html")))
+            .or_else(|| self.directory(path))
+    }
+
+    /// A file of a release site; HTML is rewritten.
+    fn in_site(&self, path: &str) -> Option<Target> {
+        let (url_path, entry) = self.entry(path)?;
+        if !is_html(entry) {
+            return Some(Target::Asset(self.codings(entry), Policy::of_site(entry)));
+        }
+        let page = self.page(&url_path, entry)?;
+        Some(Target::Asset(vec![page], Policy::page(entry, StatusCode::OK)))
+    }
+
+    /// A directory that was named without its slash. The location is made from
+    /// the decoded, checked path, so it cannot name another authority.
+    fn directory(&self, path: &str) -> Option<Target> {
+        let (url_path, _) = self.entry(&format!("{path}/index.html"))?;
+        let mut location = url_path.strip_suffix("index.html")?.to_owned();
+        if let Some(query) = &self.request.query {
+            location = format!("{location}?{query}");
+        }
+        HeaderValue::from_str(&location).ok().map(Target::Redirect)
+    }
+
+    /// What is said when nothing has the name.
+    fn missing(&self) -> Target {
+        let any_release = |(_, channel): &(Mount, usize)| self.releases.of(*channel).is_some();
+        if !self.site.assets.iter().any(any_release) {
+            return Target::NotReady;
+        }
+        if !matches!(self.site.config.serve, Serve::Release) {
+            return Target::NotFound;
+        }
+        let own = self.site.assets.iter().find_map(|(mount, _)| {
+            let (url_path, entry) = self.entry(&format!("{}{MISSING_PAGE}", mount.path()))?;
+            let page = self.page(&url_path, entry)?;
+            Some(Target::Asset(vec![page], Policy::page(entry, StatusCode::NOT_FOUND)))
+        });
+        own.unwrap_or(Target::NotFound)
+    }
+
+    /// The asset at a URL path, and that path as it is properly written.
+    fn entry(&self, url_path: &str) -> Option<(String, &Entry)> {
+        self.site.assets.iter().find_map(|(mount, channel)| {
+            let path = mount.asset_path(url_path)?;
+            let entry = self.releases.of(*channel)?.manifest.get(path.as_str())?;
+            Some((format!("{}{}", mount.path(), path.to_url_path()), entry))
+        })
+    }
+
+    /// An asset as the request likes it, and as it is for when that fails.
+    fn codings(&self, entry: &Entry) -> Vec<Wanted> {
+        let fields = self.request.headers.get_all(header::ACCEPT_ENCODING);
+        let accepted = AcceptEncoding::parse(fields.iter().filter_map(|field| field.to_str().ok()));
+        let coding = accepted.prefer(entry.variants.keys().copied());
+        let variant = coding.and_then(|coding| Some((coding, entry.variants.get(&coding)?)));
+        let variant = variant.map(|(coding, variant)| Wanted::variant(entry, coding, variant));
+        variant.into_iter().chain([Wanted::identity(entry)]).collect()
+    }
+
+    /// A page, with the releases that its references are resolved against.
+    fn page(&self, url_path: &str, entry: &Entry) -> Option<Wanted> {
+        let site = self.site;
+        let releases = site.assets.iter().map(|(_, channel)| self.releases.of(*channel));
+        let releases = releases.map(|snapshot| snapshot.map(|snapshot| snapshot.release));
+        let key = CacheKey::Page {
+            site: site.number,
+            releases: releases.collect(),
+            object: entry.key.clone(),
+        };
+        let url = site.origin.join(url_path).ok()?;
+        let page = Page { url, resolvers: self.resolvers() };
+        Some(Wanted { key, page: Some(page), ..Wanted::identity(entry) })
+    }
+
+    fn resolvers(&self) -> Vec<ManifestResolver> {
+        let Ok(same_origin) = PublicBase::parse(SAME_ORIGIN) else { return Vec::new() };
+        let resolver = |mount: &Mount, snapshot: &Arc<ReleaseSnapshot>| ManifestResolver {
+            manifest: Arc::clone(&snapshot.manifest),
+            mount: mount.clone(),
+            public: self.site.config.public.clone(),
+            same_origin: same_origin.clone(),
+            page: self.site.origin.clone(),
+        };
+        let assets = self.site.assets.iter();
+        assets
+            .filter_map(|(mount, channel)| Some(resolver(mount, self.releases.of(*channel)?)))
+            .collect()
+    }
+}
+
+/// An object that may be in the bucket although no release at hand names it.
+fn unlisted(name: &AssetPath) -> Option<Target> {
+    let object = ObjectKey::for_public_name(name)?;
+    Some(Target::Asset(vec![Wanted::unlisted(object)], Policy::own_name(None)))
+}
+
+fn is_html(entry: &Entry) -> bool {
+    media::essence(&entry.content_type).eq_ignore_ascii_case("text/html")
+}

@@ -1,0 +1,137 @@
+//! The sites of the configuration as requests find them, and what is wrong
+//! with a configuration that cannot be served.
+
+use std::collections::HashMap;
+
+use url::Url;
+
+use super::config::{Config, Serve, SiteConfig};
+use super::origin::storefront::UpstreamError;
+use crate::manifest::Channel;
+use crate::rewrite::Mount;
+
+/// Least memory a shield works with.
+const MEMORY_BYTES_MIN: u64 = 256 * 1024;
+
+/// The host that any host matches.
+const ANY: &str = "*";
+
+/// Why a shield cannot be made from a configuration.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A site names a channel, and there is no bucket to read it from.
+    #[error("site `{0}` names a channel, but no store is configured")]
+    NoStore(String),
+    /// An assets or release site without a channel.
+    #[error("site `{0}` names no channel")]
+    NoChannel(String),
+    /// A site that no request can reach.
+    #[error("site number {0} has no hosts")]
+    NoHosts(usize),
+    /// Two sites with the same host.
+    #[error("host `{0}` belongs to two sites")]
+    SharedHost(String),
+    /// A host that cannot be the host of a URL.
+    #[error("`{0}` is not a host")]
+    Host(String),
+    /// An upstream that cannot be forwarded to.
+    #[error("a site cannot be a storefront")]
+    Upstream(#[from] UpstreamError),
+    /// Too little memory.
+    #[error("{0} bytes of memory are less than {MEMORY_BYTES_MIN}")]
+    Memory(u64),
+}
+
+/// A site, with its channels as numbers.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) config: SiteConfig,
+    /// Its place in the configuration.
+    pub(crate) number: usize,
+    /// Where which channel's assets stand.
+    pub(crate) assets: Vec<(Mount, usize)>,
+    /// The origin that its pages are rewritten for. It does not depend on the
+    /// request, so a rewritten page can be stored once.
+    pub(crate) origin: Url,
+}
+
+/// All sites, by host.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    sites: Vec<Site>,
+    by_host: HashMap<String, usize>,
+    channels: Vec<Channel>,
+}
+
+impl Site {
+    /// The site's name in logs and metrics: its first host.
+    pub(crate) fn name(&self) -> &str {
+        self.config.hosts.first().map_or("", String::as_str)
+    }
+}
+
+impl Sites {
+    /// Checks the sites of a configuration.
+    pub(crate) fn new(config: &Config, has_store: bool) -> Result<Self, ConfigError> {
+        if config.memory_bytes_max < MEMORY_BYTES_MIN {
+            return Err(ConfigError::Memory(config.memory_bytes_max));
+        }
+        let mut found = Self { sites: Vec::new(), by_host: HashMap::new(), channels: Vec::new() };
+        for (number, site) in config.sites.iter().enumerate() {
+            found.add(number, site, has_store)?;
+        }
+        Ok(found)
+    }
+
+    /// The site of a host.
+    pub(crate) fn find(&self, host: &str) -> Option<&Site> {
+        let number = self.by_host.get(host).or_else(|| self.by_host.get(ANY))?;
+        self.sites.get(*number)
+    }
+
+    /// All sites, in the order of the configuration.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Site> {
+        self.sites.iter()
+    }
+
+    /// The channels that the sites name, each once, by their numbers.
+    pub(crate) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn add(
+        &mut self,
+        number: usize,
+        site: &SiteConfig,
+        has_store: bool,
+    ) -> Result<(), ConfigError> {
+        let name = site.hosts.first().ok_or(ConfigError::NoHosts(number))?.clone();
+        if !site.assets.is_empty() && !has_store {
+            return Err(ConfigError::NoStore(name));
+        }
+        if site.assets.is_empty() && !matches!(site.serve, Serve::Storefront { .. }) {
+            return Err(ConfigError::NoChannel(name));
+        }
+        for host in &site.hosts {
+            if self.by_host.insert(host.clone(), number).is_some_and(|other| other != number) {
+                return Err(ConfigError::SharedHost(host.clone()));
+            }
+        }
+        let host = if name == ANY { "site.invalid" } else { name.as_str() };
+        let origin = Url::parse(&format!("https://{host}/"));
+        let origin = origin.map_err(|_| ConfigError::Host(name))?;
+        let assets = site.assets.iter();
+        let assets = assets.map(|at| (at.mount.clone(), self.number_of(&at.channel))).collect();
+        self.sites.push(Site { config: site.clone(), number, assets, origin });
+        Ok(())
+    }
+
+    fn number_of(&mut self, channel: &Channel) -> usize {
+        let known = self.channels.iter().position(|known| known == channel);
+        known.unwrap_or_else(|| {
+            self.channels.push(channel.clone());
+            self.channels.len() - 1
+        })
+    }
+}
