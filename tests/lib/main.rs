@@ -5,4 +5,5 @@ mod bucket;
 mod harness;
 mod publish;
 mod rewrite;
+mod s3_store;
 mod store_contract;

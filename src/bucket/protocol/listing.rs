@@ -131,7 +131,7 @@ pub(super) async fn create_bucket(
     let (directory, bucket) = (Arc::clone(directory), input.bucket.clone());
     blocking(move || directory.create_bucket(&bucket)).await?.map_err(failed)?;
     let location = Some(format!("/{}", input.bucket));
-    Ok(S3Response::new(CreateBucketOutput { location, ..Default::default() }))
+    Ok(S3Response::new(CreateBucketOutput { location }))
 }
 
 /// The bucket is wherever the client thinks it is; for S3, `us-east-1` is the

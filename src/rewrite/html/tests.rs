@@ -322,6 +322,8 @@ fn relative_urls_follow_the_first_base() {
     assert_untouched(&[
         "<base href=https://elders.nl/><img src=/s/a.png>",
         "<base href=/x/><base href=/s/><img src=a.png>",
+        "<base href=/x/ data-awning-ignore><base href=/s/><img src=a.png>",
+        "<base href><base href=/s/><img src=a.png>",
     ]);
 }
 

@@ -1,21 +1,22 @@
 //! The embedded bucket as S3 clients see it, and what survives in its directory.
 
-use std::fs;
+mod durability;
+mod objects;
+mod uploads;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use awning::bucket::{self, Bucket, BucketError, Class};
+use awning::bucket::{self, Bucket, BucketError};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -126,49 +127,24 @@ fn status_and_code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> (u16, String
     (status, error.code().unwrap_or_default().to_owned())
 }
 
-#[tokio::test]
-async fn an_object_comes_back_with_its_bytes_and_headers() {
-    let server = Server::start().await;
-    let client = server.client();
-    let put = client
-        .put_object()
-        .bucket("shop")
-        .key("css/app.css")
-        .body(ByteStream::from_static(b"a {}"));
-    let put = put
-        .content_type("text/css; charset=utf-8")
-        .cache_control("public, max-age=31536000, immutable")
-        .content_encoding("br")
-        .content_disposition("inline")
-        .content_language("nl")
-        .expires(aws_sdk_s3::primitives::DateTime::from_secs(2_000_000_000))
-        .metadata("blake3", "abc")
-        .send()
-        .await
-        .unwrap();
-    let etag = Some("\"3d1a83e550d58944e1302c48126c0872\"".to_owned());
-    assert_eq!(put.e_tag, etag);
-    let got = client.get_object().bucket("shop").key("css/app.css").send().await.unwrap();
-    assert_eq!(got.e_tag, etag);
-    assert_eq!(got.version_id, put.version_id);
-    assert_eq!(got.content_type.as_deref(), Some("text/css; charset=utf-8"));
-    assert_eq!(got.cache_control.as_deref(), Some("public, max-age=31536000, immutable"));
-    assert_eq!(got.content_encoding.as_deref(), Some("br"));
-    assert_eq!(got.content_disposition.as_deref(), Some("inline"));
-    assert_eq!(got.content_language.as_deref(), Some("nl"));
-    assert_eq!(got.expires_string.as_deref(), Some("Wed, 18 May 2033 03:33:20 GMT"));
-    assert_eq!(got.metadata.unwrap()["blake3"], "abc");
-    assert!(got.last_modified.is_some());
-    assert_eq!(got.body.collect().await.unwrap().to_vec(), b"a {}");
-    let head = client.head_object().bucket("shop").key("css/app.css").send().await.unwrap();
-    assert_eq!((head.content_length, head.e_tag), (Some(4), etag));
+/// Sends bytes and reads the answer until the connection is closed.
+async fn raw(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
-#[tokio::test]
-async fn an_object_stored_without_a_rule_must_not_be_stored_by_caches() {
-    let server = Server::start().await;
-    let client = server.client();
-    put(&client, "k", b"x").await;
-    let got = client.get_object().bucket("shop").key("k").send().await.unwrap();
-    assert_eq!(got.cache_control.as_deref(), Some("max-age=0, no-cache, no-store"));
+/// A GET of a path and query, with further header lines.
+async fn raw_get(server: &Server, target: &str, lines: &str) -> String {
+    let host = server.address;
+    let lines = format!("Host: {host}\r\nConnection: close\r\n{lines}");
+    raw(server, &format!("GET {target} HTTP/1.1\r\n{lines}\r\n")).await
+}
+
+/// Path and query of an address.
+fn target(uri: &str) -> &str {
+    let (_, rest) = uri.split_once("//").unwrap();
+    &rest[rest.find('/').unwrap()..]
 }
