@@ -1,3 +1,3 @@
 //! What the tests share.
 
-pub mod probe;
+pub(crate) mod probe;
