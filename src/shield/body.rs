@@ -1,11 +1,17 @@
-//! The bodies that pass through the shield.
+//! The bodies that pass through the shield, and the limit on their silence.
 //!
 //! A body is boxed once, where it enters or leaves; what is in between works
 //! on the boxed type and never reads a body whole.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
+use tokio::time::{Sleep, sleep};
 
 /// Why a body ended early.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -24,4 +30,119 @@ pub fn empty() -> UnsyncBoxBody<Bytes, BoxError> {
 /// A body of bytes that are at hand.
 pub fn full(bytes: impl Into<Bytes>) -> UnsyncBoxBody<Bytes, BoxError> {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body brought nothing for as long as it may.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a body stood still for {} ms", .0.as_millis())]
+pub struct BodyStalled(Duration);
+
+/// A body that fails when its sender is silent for too long.
+///
+/// Only the time in which somebody waits for the body counts: a slow reader
+/// does not make a body stall.
+pub struct Unstalled {
+    body: UnsyncBoxBody<Bytes, BoxError>,
+    silence_max: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+    failed: bool,
+}
+
+impl Unstalled {
+    /// Limits the silence of `body`.
+    pub fn new<B>(body: B, silence_max: Duration) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let body = body.map_err(Into::into).boxed_unsync();
+        Self { body, silence_max, waiting: None, failed: false }
+    }
+
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.silence_max;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+        waiting.as_mut().poll(cx)
+    }
+}
+
+impl std::fmt::Debug for Unstalled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unstalled").field("silence_max", &self.silence_max).finish_non_exhaustive()
+    }
+}
+
+impl Body for Unstalled {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.waiting = None;
+            return Poll::Ready(frame);
+        }
+        match self.poll_silence(cx) {
+            Poll::Ready(()) => {
+                self.failed = true;
+                Poll::Ready(Some(Err(Box::new(BodyStalled(self.silence_max)))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn channel_body() -> (mpsc::Sender<&'static [u8]>, UnsyncBoxBody<Bytes, BoxError>) {
+        let (sender, receiver) = mpsc::channel::<&'static [u8]>(1);
+        let frames = futures_util::stream::unfold(receiver, async |mut receiver| {
+            let bytes = receiver.recv().await?;
+            Some((Ok(Frame::data(Bytes::from_static(bytes))), receiver))
+        });
+        (sender, StreamBody::new(frames).boxed_unsync())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_fails_when_its_sender_is_silent_for_too_long() {
+        let (sender, body) = channel_body();
+        let mut body = Unstalled::new(body, Duration::from_secs(60));
+        sender.send(b"a").await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+        let started = Instant::now();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(error.downcast_ref::<BodyStalled>().is_some(), "{error}");
+        assert_eq!(started.elapsed(), Duration::from_secs(60));
+        assert!(body.frame().await.is_none(), "nothing follows the failure");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_does_not_make_a_body_stall() {
+        let (sender, body) = channel_body();
+        let mut body = Unstalled::new(body, Duration::from_secs(60));
+        sender.send(b"a").await.unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+        tokio::time::advance(Duration::from_secs(600)).await;
+        sender.send(b"b").await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "b");
+    }
 }

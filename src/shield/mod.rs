@@ -3,6 +3,7 @@
 //! A request is routed by pure rules, answered from the cache if those allow,
 //! and else by a flight that it may share with others. Errors are responses.
 
+pub mod admin;
 pub mod body;
 mod cache;
 pub mod config;
@@ -10,8 +11,12 @@ mod decide;
 mod deliver;
 mod fill;
 mod flight;
+mod forward;
+pub mod gate;
+mod listener;
 pub mod metrics;
-mod origin;
+pub mod origin;
+pub mod page;
 mod pass_on;
 mod proof;
 mod release;
@@ -19,6 +24,8 @@ mod render;
 mod request;
 mod respond;
 mod route;
+pub mod server;
+mod silence;
 mod site;
 mod wanted;
 
@@ -44,11 +51,13 @@ use fill::Fill;
 use flight::Flights;
 use metrics::Metrics;
 use origin::bucket::Bucket;
+use origin::storefront::Storefront;
 use release::{Channels, Releases};
 use route::{Target, route};
 use site::{Site, Sites};
 
 pub use cache::{Epoch, Epochs};
+pub use listener::Tunnel;
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
 pub use request::GatedRequest;
 pub use site::ConfigError;
@@ -62,6 +71,7 @@ pub struct Shield {
     store: Option<(Arc<dyn ObjectRead>, KeyLayout)>,
     cache: Arc<Cache>,
     fill: Option<Arc<Fill>>,
+    storefronts: Vec<Option<Storefront>>,
     flights: Flights,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -99,6 +109,7 @@ impl Shield {
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, ConfigError> {
         let sites = Sites::new(&config, store.is_some())?;
+        let storefronts = forward::storefronts(&config, &metrics)?;
         let cache = Arc::new(Cache::new(config.memory_bytes_max, &metrics));
         let fill = store.as_ref().map(|store| {
             Arc::new(Fill {
@@ -114,6 +125,7 @@ impl Shield {
             store: store.map(|store| (store, layout)),
             cache,
             fill,
+            storefronts,
             flights: Flights::default(),
             clock,
             metrics,
@@ -219,7 +231,7 @@ impl Shield {
         let releases = self.channels.releases();
         match route(site, &releases, &request) {
             Target::Asset(wanted, policy) => self.deliver(&request, wanted, &policy).await,
-            Target::Storefront => self.storefront(site, request, body, &releases),
+            Target::Storefront => self.storefront(site, request, body, &releases).await,
             Target::Redirect(location) => {
                 let status = CacheStatus::generated("redirect");
                 (respond::redirect(location, &status), status)
@@ -232,20 +244,6 @@ impl Shield {
             Target::NotReady => generated(StatusCode::SERVICE_UNAVAILABLE, "no-release"),
             Target::MethodNotAllowed => generated(StatusCode::METHOD_NOT_ALLOWED, "method"),
         }
-    }
-
-    /// The one place where a request leaves for an upstream: it gets the site,
-    /// the request, its body, and a release for each of the site's mounts.
-    fn storefront(
-        &self,
-        site: &Site,
-        _request: GatedRequest,
-        _body: RequestBody,
-        releases: &Releases,
-    ) -> Delivered {
-        let _snapshots: Vec<Option<Arc<ReleaseSnapshot>>> =
-            site.assets.iter().map(|(_, channel)| releases.of(*channel).cloned()).collect();
-        generated(StatusCode::BAD_GATEWAY, "no-storefront")
     }
 
     fn not_ready(&self, site: &Site, channel: usize) -> NotReady {

@@ -133,11 +133,6 @@ impl Releases {
     pub(crate) fn entry_of(&self, object: &ObjectKey) -> Option<&Entry> {
         self.0.iter().flatten().find_map(|snapshot| snapshot.entry_of(object))
     }
-
-    #[cfg(test)]
-    pub(crate) fn of_one(snapshot: ReleaseSnapshot) -> Self {
-        Self(vec![Some(Arc::new(snapshot))])
-    }
 }
 
 impl Channels {

@@ -44,7 +44,8 @@ fn rendered(bytes: Vec<u8>, page: &Page, bytes_max: u64) -> (Vec<u8>, Summary) {
     (rewritten, summary)
 }
 
-fn count(summary: &Summary, metrics: &Metrics) {
+/// Counts what was done to a page.
+pub(crate) fn count(summary: &Summary, metrics: &Metrics) {
     let rewritten = metrics.counter("awning_references_rewritten_total", &[]);
     rewritten.increment(summary.rewritten as u64);
     for (reason, skipped) in &summary.skipped {

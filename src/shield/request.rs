@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
 
+use super::listener::Tunnel;
+
 /// What is known of a request once the gate let it through. Its body, if it
 /// may have one, travels beside it.
 #[derive(Clone, Debug)]
@@ -25,6 +27,20 @@ pub struct GatedRequest {
     pub headers: HeaderMap,
     /// The visitor's address: the peer's, or what a trusted proxy says.
     pub client: IpAddr,
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
     /// Whether the peer itself is a trusted proxy.
     pub from_trusted_proxy: bool,
+    /// The way to take over the connection, when the request asks for that.
+    pub tunnel: Option<Tunnel>,
+}
+
+impl GatedRequest {
+    /// The path and the query as received.
+    pub fn target(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
 }

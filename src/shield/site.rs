@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use url::Url;
 
 use super::config::{Config, Serve, SiteConfig};
+use super::origin::storefront::UpstreamError;
 use crate::manifest::Channel;
 use crate::rewrite::Mount;
 
@@ -34,6 +35,9 @@ pub enum ConfigError {
     /// A host that cannot be the host of a URL.
     #[error("`{0}` is not a host")]
     Host(String),
+    /// An upstream that cannot be forwarded to.
+    #[error("a site cannot be a storefront")]
+    Upstream(#[from] UpstreamError),
     /// Too little memory.
     #[error("{0} bytes of memory are less than {MEMORY_BYTES_MIN}")]
     Memory(u64),

@@ -2,6 +2,7 @@
 //! failures.
 
 pub(crate) mod bucket;
+pub mod storefront;
 
 use http::StatusCode;
 

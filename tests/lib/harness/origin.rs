@@ -20,7 +20,6 @@ use tokio::sync::watch;
 pub(crate) struct Origin {
     pub(crate) store: MemoryStore,
     gets: Mutex<HashMap<String, usize>>,
-    heads: AtomicUsize,
     ranges: Mutex<Vec<GetRequest>>,
     scripts: Mutex<HashMap<String, Script>>,
     arrived: watch::Sender<usize>,
@@ -47,12 +46,9 @@ pub(crate) enum Script {
     StallsAfter(usize),
 }
 
-/// Chunks of bodies that exist now, and the most that ever did, in bytes.
+/// The bytes of bodies that exist now, in chunks as the bucket gave them.
 #[derive(Debug, Default)]
-pub(crate) struct Chunks {
-    live: AtomicUsize,
-    peak: AtomicUsize,
-}
+pub(crate) struct Chunks(AtomicUsize);
 
 struct Chunk {
     bytes: Bytes,
@@ -64,7 +60,6 @@ impl Origin {
         Arc::new(Self {
             store: MemoryStore::new(clock),
             gets: Mutex::default(),
-            heads: AtomicUsize::new(0),
             ranges: Mutex::default(),
             scripts: Mutex::default(),
             arrived: watch::channel(0).0,
@@ -79,14 +74,9 @@ impl Origin {
         gets.iter().filter(|(key, _)| key.ends_with(suffix)).map(|(_, count)| count).sum()
     }
 
-    /// Look-ups so far.
-    pub(crate) fn heads(&self) -> usize {
-        self.heads.load(Ordering::SeqCst)
-    }
-
     /// What was last asked for.
     pub(crate) fn last_get(&self) -> GetRequest {
-        self.ranges.lock().unwrap().last().cloned().expect("something was read")
+        self.ranges.lock().unwrap().last().cloned().unwrap()
     }
 
     /// From now on, reads of this key go like this.
@@ -167,7 +157,6 @@ impl ObjectRead for Origin {
     }
 
     fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHead, StoreError>> {
-        self.heads.fetch_add(1, Ordering::SeqCst);
         self.store.head(key)
     }
 }
@@ -179,22 +168,16 @@ impl fmt::Debug for Origin {
 }
 
 impl Chunks {
-    /// The most bytes that existed at a time.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak.load(Ordering::SeqCst)
-    }
-
     /// The bytes that exist now.
     pub(crate) fn live(&self) -> usize {
-        self.live.load(Ordering::SeqCst)
+        self.0.load(Ordering::SeqCst)
     }
 }
 
 impl Chunk {
     /// A copy that is counted until its last clone is dropped.
     fn track(bytes: Bytes, count: &Arc<Chunks>) -> Bytes {
-        let live = count.live.fetch_add(bytes.len(), Ordering::SeqCst) + bytes.len();
-        count.peak.fetch_max(live, Ordering::SeqCst);
+        count.0.fetch_add(bytes.len(), Ordering::SeqCst);
         let bytes = Bytes::copy_from_slice(&bytes);
         Bytes::from_owner(Self { bytes, count: Arc::clone(count) })
     }
@@ -208,7 +191,7 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.count.live.fetch_sub(self.bytes.len(), Ordering::SeqCst);
+        self.count.0.fetch_sub(self.bytes.len(), Ordering::SeqCst);
     }
 }
 

@@ -1,0 +1,163 @@
+//! The admin listener: health, metrics and releases for operators.
+//!
+//! Reading needs no token, for the listener is not public; whatever changes
+//! something does. Purges and the dashboard are not here yet: 404.
+
+mod token;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::future::BoxFuture;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use self::token::{Access, Tokens};
+use super::Shield;
+use super::config::Serve;
+use super::metrics::Metrics;
+
+/// The text format of Prometheus.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Where the answers come from.
+pub struct Sources {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Why some site cannot be served; an empty list when all can.
+    pub unready: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
+    /// What the shield is doing.
+    pub status: Box<dyn Fn() -> Value + Send + Sync>,
+    /// Which release each channel serves.
+    pub releases: Box<dyn Fn() -> Value + Send + Sync>,
+    /// Reads the channels' heads now, and reports.
+    pub refresh: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
+}
+
+impl Sources {
+    /// The answers of a shield.
+    pub fn of(shield: &Arc<Shield>) -> Self {
+        let [ready, status, releases, refresh] = [(); 4].map(|()| Arc::clone(shield));
+        Self {
+            metrics: Arc::clone(&shield.metrics),
+            unready: Box::new(move || ready.readiness().reasons.iter().map(value).collect()),
+            status: Box::new(move || summary(&status)),
+            releases: Box::new(move || json!({"channels": releases.releases()})),
+            refresh: Box::new(move || {
+                let shield = Arc::clone(&refresh);
+                Box::pin(async move { value(&shield.refresh().await) })
+            }),
+        }
+    }
+}
+
+fn summary(shield: &Shield) -> Value {
+    let sites = shield.config().sites.iter().map(|site| {
+        let serve = match &site.serve {
+            Serve::Assets => "assets",
+            Serve::Release => "release",
+            Serve::Storefront { .. } => "storefront",
+        };
+        let mounted = site
+            .assets
+            .iter()
+            .map(|assets| json!({"mount": assets.mount.path(), "channel": assets.channel}));
+        let assets: Vec<_> = mounted.collect();
+        json!({"hosts": site.hosts, "serve": serve, "rewrite": site.rewrite, "assets": assets})
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": shield.readiness().ready,
+        "reasons": shield.readiness().reasons,
+        "releases": shield.releases(),
+        "memory": {
+            "held_bytes": shield.memory_bytes_held(),
+            "max_bytes": shield.config().memory_bytes_max,
+        },
+        "sites": sites.collect::<Vec<_>>(),
+    })
+}
+
+/// Nothing that is shown here can fail to be JSON.
+fn value(shown: &impl Serialize) -> Value {
+    serde_json::to_value(shown).unwrap_or(Value::Null)
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+struct Admin {
+    sources: Sources,
+    tokens: Tokens,
+}
+
+/// The admin side. Without `tokens` nothing can be changed through it.
+pub fn router(sources: Sources, tokens: &[SecretString]) -> Router {
+    let admin = Arc::new(Admin { sources, tokens: Tokens::new(tokens) });
+    Router::new()
+        .route("/livez", get(async || reply(StatusCode::OK, &json!({"live": true}))))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .route("/v1/releases", get(releases))
+        .route("/v1/refresh", post(refresh))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "no such endpoint"))
+        .method_not_allowed_fallback(async || {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "no such method on this endpoint")
+        })
+        .with_state(admin)
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    let reasons = (admin.sources.unready)();
+    match reasons.is_empty() {
+        true => reply(StatusCode::OK, &json!({"ready": true})),
+        false => {
+            let body = json!({"ready": false, "reasons": reasons});
+            reply(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    ([(CONTENT_TYPE, PROMETHEUS)], admin.sources.metrics.render()).into_response()
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> Response {
+    reply(StatusCode::OK, &(admin.sources.status)())
+}
+
+async fn releases(State(admin): State<Arc<Admin>>) -> Response {
+    reply(StatusCode::OK, &(admin.sources.releases)())
+}
+
+async fn refresh(State(admin): State<Arc<Admin>>, request: Request) -> Response {
+    match admin.tokens.access(request.headers()) {
+        Access::Granted => reply(StatusCode::OK, &(admin.sources.refresh)().await),
+        Access::Denied => refuse(StatusCode::FORBIDDEN, "this token is not known"),
+        Access::Anonymous => {
+            let mut response = refuse(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+            let challenge = HeaderValue::from_static("Bearer realm=\"awning\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            response
+        }
+    }
+}
+
+fn refuse(status: StatusCode, error: &str) -> Response {
+    reply(status, &json!({"error": error}))
+}
+
+fn reply(status: StatusCode, body: &Value) -> Response {
+    let no_store = [(CACHE_CONTROL, "no-store")];
+    (status, no_store, Json(body)).into_response()
+}

@@ -1,0 +1,265 @@
+//! One connection, from its first byte to its last: hyper speaks the protocol,
+//! and the vigil decides when it took too long.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::header::UPGRADE;
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::roster::Slot;
+use super::tunnel::Tunnel;
+use super::vigil::{Overdue, Vigil};
+use super::watched::Watched;
+use crate::semantics::cache_status::CacheStatus;
+use crate::shield::config::Limits;
+use crate::shield::respond::neutral;
+
+/// hyper refuses to work with a smaller buffer.
+const BUFFER_MIN: usize = 8 * 1024;
+/// Most bytes that are handed to hyper at once, so that a reader who takes
+/// nothing is told from one who takes them slowly.
+const PIECE_MAX: usize = 64 * 1024;
+/// Concurrent requests on an HTTP/2 connection.
+const STREAMS_MAX: u32 = 100;
+/// Bytes of an HTTP/2 header list.
+const HEADER_LIST_MAX: u32 = 16 * 1024;
+/// Bytes of a request body, and of a response, that wait on an HTTP/2 stream.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The address at the other end of the connection a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Tells connections that the listener shuts down.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Endings {
+    /// Requests in progress are finished, and no others are taken.
+    pub(crate) graceful: CancellationToken,
+    /// Whatever is left is broken off.
+    pub(crate) abrupt: CancellationToken,
+    /// The connections and tunnels that are still there.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// By either side, as the protocol has it, or by an error of the peer.
+    Closed,
+    /// The peer was too slow.
+    Overdue(Overdue),
+    /// It had to make room for another one.
+    Shed,
+    /// The listener's time to shut down was over.
+    Aborted,
+}
+
+/// The protocol settings of a listener.
+pub(crate) fn protocol(limits: &Limits, idle: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The vigil is stricter; this one holds should it ever fail.
+        .header_read_timeout(idle + limits.head_timeout)
+        .max_buf_size(limits.head_bytes_max.max(BUFFER_MIN))
+        .max_headers(limits.header_fields_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_LIST_MAX)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_send_buf_size(STREAM_WINDOW as usize);
+    builder
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve_connection<I>(
+    io: I,
+    slot: Slot,
+    router: Router,
+    protocol: &auto::Builder<TokioExecutor>,
+    endings: &Endings,
+) -> Ended
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let slot = Arc::new(slot);
+    let vigil = slot.vigil();
+    let cut = slot.cut().clone();
+    let entrance = Entrance { router, slot: Arc::clone(&slot), endings: endings.clone() };
+    let io = TokioIo::new(Watched::new(io, slot));
+    let mut connection = pin!(protocol.serve_connection_with_upgrades(io, entrance));
+    let mut timer = pin!(sleep_until(vigil.look_again(Instant::now())));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return Ended::Closed;
+            }
+            () = timer.as_mut() => {
+                let now = Instant::now();
+                if let Some(overdue) = vigil.overdue(now) {
+                    return Ended::Overdue(overdue);
+                }
+                timer.as_mut().reset(vigil.look_again(now));
+            }
+            () = endings.graceful.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = cut.cancelled() => return Ended::Shed,
+            () = endings.abrupt.cancelled() => return Ended::Aborted,
+        }
+    }
+}
+
+/// What hyper calls with each request of a connection.
+struct Entrance {
+    router: Router,
+    slot: Arc<Slot>,
+    endings: Endings,
+}
+
+impl Service<Request<Incoming>> for Entrance {
+    type Response = Response<Counted>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let in_flight = InFlight::begin(&self.slot, request.version() == Version::HTTP_2);
+        request.extensions_mut().insert(Peer(self.slot.peer()));
+        if request.version() == Version::HTTP_11 && request.headers().contains_key(UPGRADE) {
+            let tunnel = Tunnel::new(
+                hyper::upgrade::on(&mut request),
+                Arc::clone(&self.slot),
+                self.endings.graceful.clone(),
+                self.endings.tasks.clone(),
+            );
+            request.extensions_mut().insert(tunnel);
+        }
+        let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
+        Box::pin(async move {
+            let answer = AssertUnwindSafe(answer).catch_unwind().await;
+            let response = match answer {
+                Ok(Ok(response)) => response,
+                Err(_) => panicked(),
+            };
+            Ok(response.map(|body| Counted { body, rest: Bytes::new(), in_flight }))
+        })
+    }
+}
+
+/// A bug met by one request is that request's alone.
+fn panicked() -> Response<axum::body::Body> {
+    tracing::error!("a request met a bug and was answered with 500");
+    neutral(StatusCode::INTERNAL_SERVER_ERROR, &CacheStatus::generated("bug"))
+        .map(axum::body::Body::new)
+}
+
+/// A request without a whole response yet.
+struct InFlight {
+    vigil: Arc<Vigil>,
+    response: u64,
+}
+
+impl InFlight {
+    fn begin(slot: &Slot, multiplexed: bool) -> Self {
+        let vigil = slot.vigil();
+        let response = vigil.request_began(multiplexed);
+        if response == 1 {
+            slot.heard();
+        }
+        Self { vigil, response }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.vigil.request_ended(self.response, Instant::now());
+    }
+}
+
+/// A response's body, handed to hyper in small pieces that the vigil counts.
+pub(crate) struct Counted {
+    body: axum::body::Body,
+    rest: Bytes,
+    in_flight: InFlight,
+}
+
+impl Counted {
+    fn piece(&mut self) -> Frame<Bytes> {
+        let InFlight { vigil, response } = &self.in_flight;
+        vigil.piece_handed(*response, Instant::now());
+        Frame::data(self.rest.split_to(self.rest.len().min(PIECE_MAX)))
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.in_flight.vigil.piece_wanted(self.in_flight.response);
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
+            return Poll::Ready(None);
+        };
+        match frame.into_data() {
+            Ok(bytes) => {
+                self.rest = bytes;
+                Poll::Ready(Some(Ok(self.piece())))
+            }
+            Err(trailers) => Poll::Ready(Some(Ok(trailers))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower().saturating_add(rest));
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(rest));
+        }
+        whole
+    }
+}

@@ -1,0 +1,152 @@
+//! The listener: an accept loop that bounds what a client can hold.
+//!
+//! `axum::serve` installs no timer and cannot refuse a silent client, so the
+//! loop is our own; axum's `Router` is what it serves. It refuses connections
+//! by closing them, and never dies of a failed accept.
+
+mod connection;
+mod roster;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod vigil;
+mod watched;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::server::conn::auto;
+use ipnet::IpNet;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+pub(crate) use connection::{Endings, Peer};
+pub use tunnel::Tunnel;
+
+use self::connection::{Ended, protocol, serve_connection};
+use self::roster::{Roster, Unadmitted, connections_under};
+use self::vigil::{Overdue, Patience};
+use super::config::Limits;
+use super::metrics::Metrics;
+
+/// How long a connection may wait for its next request. hyper's own default
+/// is for ever; a connection that is needed more urgently goes earlier.
+const IDLE: Duration = Duration::from_secs(15);
+/// The pause after an accept that failed, in which others may end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// An accept loop and what it serves.
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    router: Router,
+    roster: Arc<Roster>,
+    protocol: Arc<auto::Builder<TokioExecutor>>,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+impl Listener {
+    /// A listener whose open connections are counted as `gauge`.
+    pub(crate) fn new(
+        gauge: &'static str,
+        tcp: TcpListener,
+        router: Router,
+        limits: &Limits,
+        trusted: &[IpNet],
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let patience =
+            Patience { head: limits.head_timeout, idle: IDLE, write: limits.write_timeout };
+        let open_files_max = getrlimit(Resource::Nofile).current;
+        let roster = Roster::new(
+            connections_under(open_files_max, limits.connections_max),
+            limits.connections_per_peer_max,
+            trusted.to_vec(),
+            patience,
+            metrics.gauge(gauge, &[]),
+        );
+        Self {
+            tcp,
+            router,
+            roster,
+            protocol: Arc::new(protocol(limits, IDLE)),
+            limits: limits.clone(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Accepts connections until `endings` says to stop. Those that are open
+    /// then go on, as tasks of `endings`.
+    pub(crate) async fn run(self, endings: Endings) {
+        loop {
+            let accepted = tokio::select! {
+                () = endings.graceful.cancelled() => break,
+                accepted = self.tcp.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.receive(stream, peer, &endings),
+                Err(error) => self.recover(&error).await,
+            }
+        }
+    }
+
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, endings: &Endings) {
+        let slot = match self.roster.admit(peer.ip(), Instant::now()) {
+            Ok(slot) => slot,
+            Err(Unadmitted::Full) => return self.count_rejected("connections"),
+            Err(Unadmitted::PeerFull) => return self.count_rejected("connections-of-peer"),
+        };
+        if let Err(error) = socket::configure(&stream, self.limits.write_timeout) {
+            // The peer is gone already; reading from it will say so.
+            tracing::debug!(%error, "cannot configure a socket");
+        }
+        let (router, protocol) = (self.router.clone(), Arc::clone(&self.protocol));
+        let (metrics, inner) = (Arc::clone(&self.metrics), endings.clone());
+        endings.tasks.spawn(async move {
+            let ended = serve_connection(stream, slot, router, &protocol, &inner).await;
+            if let Some(reason) = rejection(ended) {
+                count_rejected(&metrics, reason);
+            }
+        });
+    }
+
+    /// Makes room when the process has no descriptor left, and lets other
+    /// failures pass: they are about one client, or over in a moment.
+    async fn recover(&self, error: &io::Error) {
+        if is_out_of_descriptors(error) {
+            self.roster.shed();
+            self.count_rejected("descriptors");
+        }
+        tracing::debug!(%error, "cannot accept a connection");
+        sleep(ACCEPT_PAUSE).await;
+    }
+
+    fn count_rejected(&self, reason: &'static str) {
+        count_rejected(&self.metrics, reason);
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
+}
+
+fn count_rejected(metrics: &Metrics, reason: &'static str) {
+    metrics.counter("awning_rejected_total", &[("reason", reason)]).increment(1);
+}
+
+fn rejection(ended: Ended) -> Option<&'static str> {
+    match ended {
+        Ended::Overdue(Overdue::Head) => Some("slow-head"),
+        Ended::Overdue(Overdue::Reading) => Some("slow-reader"),
+        Ended::Shed => Some("shed"),
+        Ended::Closed | Ended::Aborted | Ended::Overdue(Overdue::Request) => None,
+    }
+}

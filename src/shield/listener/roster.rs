@@ -1,0 +1,269 @@
+//! Who is connected, how many may be, and who has to go first.
+//!
+//! A full house never locks a visitor out while somebody in it does nothing:
+//! the oldest connection that has not yet asked for anything makes room, then
+//! the one that has been idle longest.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnet::IpNet;
+use metrics::Gauge;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::vigil::{Patience, Vigil};
+
+/// File descriptors that are left to everything that is not a visitor's
+/// connection: at least this many, and at least a quarter.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// How many connections fit under a limit on open files.
+pub(crate) fn connections_under(open_files_max: Option<u64>, connections_max: usize) -> usize {
+    let Some(files) = open_files_max else { return connections_max };
+    let reserved = DESCRIPTORS_RESERVED.max(files / 4);
+    let fitting = usize::try_from(files.saturating_sub(reserved)).unwrap_or(usize::MAX);
+    // Under an absurdly low limit it is better to try than to refuse everybody.
+    connections_max.min(fitting.max(1))
+}
+
+/// Why a connection was not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unadmitted {
+    /// Everybody who is in is busy.
+    Full,
+    /// This peer holds as many connections as one peer may.
+    PeerFull,
+}
+
+/// The open connections of one listener.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    connections_max: usize,
+    per_peer_max: usize,
+    trusted: Vec<IpNet>,
+    patience: Patience,
+    gauge: Gauge,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    connections: HashMap<u64, Connection>,
+    peers: HashMap<IpAddr, usize>,
+    /// Those that have not sent a whole head yet; numbers grow, so the first is the oldest.
+    silent: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    peer: IpAddr,
+    vigil: Arc<Vigil>,
+    cut: CancellationToken,
+}
+
+impl Roster {
+    /// A roster for at most `connections_max`, of which `per_peer_max` belong
+    /// to one address outside `trusted`.
+    pub(crate) fn new(
+        connections_max: usize,
+        per_peer_max: usize,
+        trusted: Vec<IpNet>,
+        patience: Patience,
+        gauge: Gauge,
+    ) -> Arc<Self> {
+        let open = Mutex::default();
+        Arc::new(Self { connections_max, per_peer_max, trusted, patience, gauge, open })
+    }
+
+    /// Lets a new connection in, at the cost of a silent one if need be.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Slot, Unadmitted> {
+        let peer = peer.to_canonical();
+        let mut open = self.open();
+        let held = open.peers.get(&peer).copied().unwrap_or(0);
+        if held >= self.per_peer_max && !self.trusted.iter().any(|net| net.contains(&peer)) {
+            return Err(Unadmitted::PeerFull);
+        }
+        if open.connections.len() >= self.connections_max && !open.shed() {
+            return Err(Unadmitted::Full);
+        }
+        open.last += 1;
+        let id = open.last;
+        let vigil = Arc::new(Vigil::new(self.patience, now));
+        let cut = CancellationToken::new();
+        let connection = Connection { peer, vigil: Arc::clone(&vigil), cut: cut.clone() };
+        open.connections.insert(id, connection);
+        open.silent.insert(id);
+        *open.peers.entry(peer).or_default() += 1;
+        self.gauge.increment(1.0);
+        Ok(Slot { roster: Arc::clone(self), id, peer, vigil, cut })
+    }
+
+    /// Makes room by closing the connection that will be missed least.
+    pub(crate) fn shed(&self) -> bool {
+        self.open().shed()
+    }
+
+    /// How many connections are open.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.open().connections.len()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn shed(&mut self) -> bool {
+        let idle_longest = || {
+            let idle = |(id, connection): (&u64, &Connection)| {
+                connection.vigil.idle_since().map(|since| (since, *id))
+            };
+            self.connections.iter().filter_map(idle).min().map(|(_, id)| id)
+        };
+        let Some(id) = self.silent.first().copied().or_else(idle_longest) else { return false };
+        if let Some(connection) = self.remove(id) {
+            connection.cut.cancel();
+        }
+        true
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Connection> {
+        let connection = self.connections.remove(&id)?;
+        self.silent.remove(&id);
+        if let Some(held) = self.peers.get_mut(&connection.peer) {
+            *held -= 1;
+            if *held == 0 {
+                self.peers.remove(&connection.peer);
+            }
+        }
+        Some(connection)
+    }
+}
+
+/// A connection's place; leaving happens on drop.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    roster: Arc<Roster>,
+    id: u64,
+    peer: IpAddr,
+    vigil: Arc<Vigil>,
+    cut: CancellationToken,
+}
+
+impl Slot {
+    /// The address at the other end.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// The connection's vigil.
+    pub(crate) fn vigil(&self) -> Arc<Vigil> {
+        Arc::clone(&self.vigil)
+    }
+
+    /// Cancelled when the connection has to make room.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.cut
+    }
+
+    /// The peer sent a whole head: it is not silent any more.
+    pub(crate) fn heard(&self) {
+        self.roster.open().silent.remove(&self.id);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.roster.open().remove(self.id);
+        self.roster.gauge.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(5),
+        idle: Duration::from_secs(15),
+        write: Duration::from_secs(15),
+    };
+
+    fn roster(connections_max: usize, per_peer_max: usize) -> Arc<Roster> {
+        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        Roster::new(connections_max, per_peer_max, trusted, PATIENCE, Gauge::noop())
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test]
+    async fn a_full_house_sheds_its_oldest_silent_connection() {
+        let (roster, now) = (roster(3, 3), Instant::now());
+        let slots: Vec<_> = (1..=3).map(|n| roster.admit(peer(n), now).unwrap()).collect();
+        slots[0].heard();
+        slots[0].vigil.request_began(false);
+        let _newcomer = roster.admit(peer(4), now).unwrap();
+        let cut: Vec<_> = slots.iter().map(|slot| slot.cut.is_cancelled()).collect();
+        assert_eq!(cut, [false, true, false]);
+        assert_eq!(roster.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn without_silent_ones_the_longest_idle_connection_goes() {
+        let (roster, now) = (roster(2, 2), Instant::now());
+        let slots: Vec<_> = (1..=2).map(|n| roster.admit(peer(n), now).unwrap()).collect();
+        for (slot, end) in slots.iter().zip([8, 7]) {
+            slot.heard();
+            let response = slot.vigil.request_began(false);
+            slot.vigil.request_ended(response, now + Duration::from_secs(end));
+        }
+        let _newcomer = roster.admit(peer(3), now).unwrap();
+        assert!(slots[1].cut.is_cancelled() && !slots[0].cut.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_house_full_of_busy_connections_refuses_the_newcomer() {
+        let (roster, now) = (roster(1, 1), Instant::now());
+        let busy = roster.admit(peer(1), now).unwrap();
+        busy.heard();
+        busy.vigil.request_began(false);
+        assert_eq!(roster.admit(peer(2), now).err(), Some(Unadmitted::Full));
+        drop(busy);
+        assert!(roster.admit(peer(2), now).is_ok());
+        assert_eq!(roster.len(), 0, "a slot that was dropped has left");
+    }
+
+    #[tokio::test]
+    async fn one_peer_holds_only_its_share_unless_it_is_a_trusted_proxy() {
+        let (roster, now) = (roster(10, 2), Instant::now());
+        let proxy = IpAddr::from([10, 0, 0, 1]);
+        let _proxied: Vec<_> = (0..3).map(|_| roster.admit(proxy, now).unwrap()).collect();
+        let held: Vec<_> = (0..2).map(|_| roster.admit(peer(1), now).unwrap()).collect();
+        assert_eq!(roster.admit(peer(1), now).err(), Some(Unadmitted::PeerFull));
+        assert!(roster.admit(peer(2), now).is_ok());
+        drop(held);
+        assert!(roster.admit(peer(1), now).is_ok());
+    }
+
+    #[test]
+    fn connections_leave_descriptors_for_everything_else() {
+        for (files, wanted, fitting) in [
+            (None, 10_000, 10_000),
+            (Some(256), 10_000, 192),
+            (Some(1024), 10_000, 768),
+            (Some(20_000), 10_000, 10_000),
+            (Some(10), 10_000, 1),
+        ] {
+            assert_eq!(connections_under(files, wanted), fitting, "{files:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The server: two listeners, what is behind them, and how they end.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::service_fn;
+
+use super::admin;
+use super::body::{RequestBody, ResponseBody, Unstalled};
+use super::config::{Config, Limits, SiteConfig};
+use super::gate::{self, Refusal};
+use super::listener::{Endings, Listener, Peer};
+use super::metrics::Metrics;
+use super::{GatedRequest, Shield};
+
+/// How long a visitor may send nothing of a body it announced.
+const BODY_SILENCE_MAX: Duration = Duration::from_secs(20);
+/// Connections of the admin listener, out of the reserve that visitors leave.
+const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Time that tasks get to notice that they were broken off.
+const ABORT: Duration = Duration::from_secs(1);
+
+/// Serves `shield` to visitors on `public` and to operators on `admin` until
+/// `shutdown`. Ends once what was in progress is finished, or
+/// [`Limits::drain`] is over. Without `tokens` operators can only look.
+pub async fn serve(
+    shield: Arc<Shield>,
+    public: TcpListener,
+    admin: TcpListener,
+    tokens: &[SecretString],
+    shutdown: CancellationToken,
+) {
+    let (config, metrics) = (shield.config().clone(), Arc::clone(&shield.metrics));
+    let (limit, respondent) = (config.limits.drain, Arc::clone(&shield));
+    let respond = move |request, body| {
+        let shield = Arc::clone(&respondent);
+        async move { shield.respond_to(request, body).await }
+    };
+    let public_router = public_router(Arc::new(config.clone()), Arc::clone(&metrics), respond);
+    let public = Front { listener: public, router: public_router };
+    let admin_router = admin::router(admin::Sources::of(&shield), tokens);
+    let admin = Front { listener: admin, router: admin_router };
+    let draining = serve_routers(public, admin, &config, &metrics, shutdown);
+    let left = limit.saturating_sub(draining.await.elapsed());
+    if !shield.drain(left).await {
+        tracing::warn!("flights were still under way at the end");
+    }
+}
+
+/// The public side: every request passes the gate, and goes to `respond`.
+pub fn public_router<R, F>(config: Arc<Config>, metrics: Arc<Metrics>, respond: R) -> Router
+where
+    R: Fn(GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<ResponseBody>> + Send + 'static,
+{
+    let enter = service_fn(move |request: Request<axum::body::Body>| {
+        let admitted = admit(&request, &config);
+        let (version, respond) = (request.version(), respond.clone());
+        if let Err(refusal) = &admitted {
+            let labels = [("reason", refusal.reason())];
+            metrics.counter("awning_rejected_total", &labels).increment(1);
+        }
+        async move {
+            let response = match admitted {
+                Ok(gated) => {
+                    let body = Unstalled::new(request.into_body(), BODY_SILENCE_MAX);
+                    respond(gated, body.boxed_unsync()).await
+                }
+                Err(refusal) => refusal.response(version),
+            };
+            Ok::<_, Infallible>(response.map(axum::body::Body::new))
+        }
+    });
+    Router::new().fallback_service(enter)
+}
+
+fn admit(request: &Request<axum::body::Body>, config: &Config) -> Result<GatedRequest, Refusal> {
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let gated = gate::admit(request, peer, config)?;
+    if let Some(site) = site_of(config, &gated.host) {
+        gate::admit_to_site(site, &gated, !request.body().is_end_stream())?;
+    }
+    Ok(gated)
+}
+
+/// The site of a host: the first that names it, or else the first for all.
+fn site_of<'a>(config: &'a Config, host: &str) -> Option<&'a SiteConfig> {
+    let having =
+        |name: &str| config.sites.iter().find(|site| site.hosts.iter().any(|host| host == name));
+    having(host).or_else(|| having("*"))
+}
+
+/// A socket, and what it serves.
+#[derive(Debug)]
+pub struct Front {
+    /// Where connections come from.
+    pub listener: TcpListener,
+    /// What they are given.
+    pub router: Router,
+}
+
+/// Serves both until `shutdown`, then finishes what is in progress, for at
+/// most [`Limits::drain`]. Gives the instant when that began.
+pub async fn serve_routers(
+    public: Front,
+    admin: Front,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Instant {
+    let endings = Endings { graceful: shutdown, ..Endings::default() };
+    let trusted = &config.trusted_proxies;
+    let public = Listener::new(
+        "awning_connections",
+        public.listener,
+        public.router,
+        &config.limits,
+        trusted,
+        metrics,
+    );
+    let few = Limits {
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        connections_per_peer_max: ADMIN_CONNECTIONS_MAX,
+        ..config.limits.clone()
+    };
+    let admin = Listener::new(
+        "awning_admin_connections",
+        admin.listener,
+        admin.router,
+        &few,
+        trusted,
+        metrics,
+    );
+    tokio::join!(public.run(endings.clone()), admin.run(endings.clone()));
+    let began = Instant::now();
+    drain(&endings, config.limits.drain).await;
+    began
+}
+
+async fn drain(endings: &Endings, limit: Duration) {
+    endings.tasks.close();
+    if timeout(limit, endings.tasks.wait()).await.is_err() {
+        tracing::warn!(connections = endings.tasks.len(), "breaking off what is in progress");
+        endings.abrupt.cancel();
+        // A task that does not yield even now is left to the runtime.
+        let _ = timeout(ABORT, endings.tasks.wait()).await;
+    }
+}
