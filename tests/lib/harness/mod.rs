@@ -1,6 +1,6 @@
 //! What the tests share.
 
 pub(crate) mod origin;
-pub mod probe;
+pub(crate) mod probe;
 pub(crate) mod release;
 pub(crate) mod visit;
