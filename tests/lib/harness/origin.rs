@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use awning::clock::Clock;
 use awning::store::memory::MemoryStore;
@@ -42,6 +43,8 @@ pub(crate) enum Script {
     WaitsAfter(usize),
     /// Nothing ever comes.
     Hangs,
+    /// This much time passes before each chunk.
+    Drips(Duration),
     /// A body comes only up to here and then nothing more.
     StallsAfter(usize),
 }
@@ -137,6 +140,10 @@ impl Origin {
             }
             Some(Script::EndsAfter(length)) => first(body, length),
             Some(Script::Lies(at)) => lie(body, at),
+            Some(Script::Drips(every)) => {
+                let drip = move |chunk| tokio::time::sleep(every).map(move |()| chunk);
+                body.then(drip).boxed()
+            }
             Some(Script::StallsAfter(length)) => {
                 first(body, length).chain(stream::pending()).boxed()
             }
