@@ -1,5 +1,8 @@
 //! What the tests share.
 
 pub(crate) mod edge;
+pub(crate) mod origin;
+pub(crate) mod release;
 pub(crate) mod upstream;
+pub(crate) mod visit;
 pub(crate) mod wire;
