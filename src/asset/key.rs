@@ -9,6 +9,9 @@ use super::{AssetPath, Fingerprint};
 /// Longest key in bytes that B2 and S3 accept.
 const KEY_BYTES_MAX: usize = 1024;
 
+/// Digits of the number in an activation record's key, so that keys list in its order.
+const SEQ_DIGITS: usize = 20;
+
 /// Where the objects of assets lie, under the prefix.
 const OBJECTS: &str = "a/";
 
@@ -143,7 +146,20 @@ impl KeyLayout {
 
     /// The key of one activation record. Records list in the order of `seq`.
     pub fn record(&self, channel: impl fmt::Display, seq: u64, nonce: &str) -> String {
-        format!("{}{seq:020}-{nonce}.json", self.log(channel))
+        format!("{}{seq:0SEQ_DIGITS$}-{nonce}.json", self.log(channel))
+    }
+
+    /// What a listing has to follow to show the records numbered `seq` and later.
+    pub fn records_from(&self, channel: impl fmt::Display, seq: u64) -> String {
+        format!("{}{seq:0SEQ_DIGITS$}", self.log(channel))
+    }
+
+    /// The number in the key of an activation record; `None` for other keys.
+    pub fn record_seq(&self, channel: impl fmt::Display, key: &str) -> Option<u64> {
+        let name = key.strip_prefix(&self.log(channel))?.strip_suffix(".json")?;
+        let (seq, _nonce) = name.split_once('-')?;
+        let digits = seq.len() == SEQ_DIGITS && seq.bytes().all(|b| b.is_ascii_digit());
+        if digits { seq.parse().ok() } else { None }
     }
 }
 
@@ -194,5 +210,18 @@ mod tests {
     fn records_list_in_the_order_of_their_numbers() {
         let layout = KeyLayout::default();
         assert!(layout.record("p", 9, "z") < layout.record("p", 10, "a"));
+        assert!(layout.records_from("p", 9) < layout.record("p", 9, "0"));
+        assert!(layout.records_from("p", 9) > layout.record("p", 8, "z"));
+    }
+
+    #[test]
+    fn only_the_key_of_a_record_has_a_number() {
+        let layout = KeyLayout::under("shop");
+        assert_eq!(layout.record_seq("p", &layout.record("p", 12, "a-b")), Some(12));
+        let log = layout.log("p");
+        for name in ["12-a.json", "00000000000000000012.json", "readme.txt", ""] {
+            assert_eq!(layout.record_seq("p", &format!("{log}{name}")), None, "{name}");
+        }
+        assert_eq!(layout.record_seq("q", &layout.record("p", 12, "a")), None);
     }
 }

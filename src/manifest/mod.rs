@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::semantics::encoding::Coding;
 
-pub use release::{Activation, Channel, ChannelError, ReleaseId};
+pub use release::{
+    ACTIVATION_BYTES_MAX, Activation, ActivationError, Channel, ChannelError, ReleaseId,
+};
 pub use wire::{MANIFEST_BYTES_MAX, ManifestError};
 
 /// All assets of one release, by path.

@@ -24,6 +24,24 @@ pub struct Channel(Box<str>);
 #[error("`{0}` is not a channel: use 1 to 64 of A-Z a-z 0-9 . _ - and no leading dot")]
 pub struct ChannelError(String);
 
+/// Largest activation record that is read, in bytes.
+pub const ACTIVATION_BYTES_MAX: usize = 4096;
+
+/// Why bytes are not an activation record of a channel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActivationError {
+    /// The bytes are not a record.
+    #[error("the activation record is not readable")]
+    Malformed(#[source] serde_json::Error),
+    /// The record switches another channel than the one it was found under.
+    #[error("the activation record is of channel {0}")]
+    OtherChannel(Channel),
+    /// The record has more than [`ACTIVATION_BYTES_MAX`] bytes.
+    #[error("the activation record has {0} bytes, more than {ACTIVATION_BYTES_MAX}")]
+    TooLarge(usize),
+}
+
 /// A record that a channel was switched to a release.
 ///
 /// Each lies in the bucket under a key of its own, so no record overwrites
@@ -86,6 +104,13 @@ impl Channel {
     }
 }
 
+impl Default for Channel {
+    /// `production`.
+    fn default() -> Self {
+        Self("production".into())
+    }
+}
+
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -107,10 +132,30 @@ impl From<Channel> for String {
 }
 
 impl Activation {
+    /// The record as it is stored.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ActivationError> {
+        serde_json::to_vec(self).map_err(ActivationError::Malformed)
+    }
+
+    /// Reads a record that was found under the name of `channel`.
+    ///
+    /// Unknown fields are ignored.
+    pub fn from_bytes(channel: &Channel, bytes: &[u8]) -> Result<Self, ActivationError> {
+        if bytes.len() > ACTIVATION_BYTES_MAX {
+            return Err(ActivationError::TooLarge(bytes.len()));
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(ActivationError::Malformed)?;
+        if record.channel == *channel {
+            Ok(record)
+        } else {
+            Err(ActivationError::OtherChannel(record.channel))
+        }
+    }
+
     /// Compares two records of a channel: the greater one is newer.
     pub fn newer(&self, other: &Self) -> Ordering {
-        let rank = |record: &Self| (record.seq, record.order, record.nonce.clone());
-        rank(self).cmp(&rank(other))
+        let rank = |record: &Self| (record.seq, record.order);
+        rank(self).cmp(&rank(other)).then_with(|| self.nonce.cmp(&other.nonce))
     }
 }
 
@@ -136,6 +181,21 @@ mod tests {
         for pair in ascending.windows(2) {
             assert_eq!(pair[1].newer(&pair[0]), Ordering::Greater);
         }
+    }
+
+    #[test]
+    fn a_record_reads_back_under_its_own_channel_only() {
+        let written = record(3, 7, "n");
+        let bytes = written.to_bytes().unwrap();
+        assert_eq!(Activation::from_bytes(&written.channel, &bytes).unwrap(), written);
+
+        let other = Channel::parse("preview").unwrap();
+        let refused = Activation::from_bytes(&other, &bytes);
+        assert!(matches!(refused, Err(ActivationError::OtherChannel(_))), "{refused:?}");
+        let refused = Activation::from_bytes(&other, b"{}");
+        assert!(matches!(refused, Err(ActivationError::Malformed(_))), "{refused:?}");
+        let refused = Activation::from_bytes(&other, &[b' '; ACTIVATION_BYTES_MAX + 1]);
+        assert!(matches!(refused, Err(ActivationError::TooLarge(4097))), "{refused:?}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn prescan(head: &[u8]) -> Option<&'static Encoding> {
         let Some(value) = text[at + name.len()..].trim_start().strip_prefix('=') else { continue };
         let value = value.trim_start().trim_start_matches(['"', '\'']);
         let end = value.find(|c: char| c.is_ascii_whitespace() || "\"';/>".contains(c));
-        let Some(encoding) = Encoding::for_label(value[..end.unwrap_or(value.len())].as_bytes())
+        let Some(encoding) = Encoding::for_label(&value.as_bytes()[..end.unwrap_or(value.len())])
         else {
             continue;
         };

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Reference, Site};
 use crate::asset::{AssetPath, ObjectKey};
-use crate::manifest::Manifest;
+use crate::manifest::{Entry, Manifest};
 
 /// Answers what a reference becomes.
 pub trait Resolver: Send + Sync {
@@ -64,6 +64,14 @@ pub struct PublicBase(String);
 #[error("`{0}` is neither an http(s) URL without query nor an absolute path")]
 pub struct PublicBaseError(String);
 
+impl Default for PublicBase {
+    /// `/_a`: the page's own origin, where every site of the shield answers
+    /// fingerprinted names.
+    fn default() -> Self {
+        Self("/_a".to_owned())
+    }
+}
+
 impl PublicBase {
     /// Takes an `http` or `https` URL, or a path that begins with `/`.
     pub fn parse(text: &str) -> Result<Self, PublicBaseError> {
@@ -109,10 +117,111 @@ impl Resolver for ManifestResolver {
             return None;
         }
         let path = self.mount.asset_path(reference.url.path())?;
-        let entry = self.manifest.get(path.as_str())?;
+        let entry = self.entry(path.as_str())?;
         match reference.site {
             Site::Plain => self.public.url_of(&entry.key),
             Site::SameOrigin => self.same_origin.url_of(&entry.key),
+        }
+    }
+}
+
+impl ManifestResolver {
+    /// The asset that a path under the mount names.
+    fn entry(&self, path: &str) -> Option<&Entry> {
+        let exact = self.manifest.get(path);
+        exact.or_else(|| self.manifest.get(without_version(path)?))
+    }
+}
+
+/// The path behind a version segment such as `_1.2.3/`, by which py4web and
+/// web2py name static files apart from their version.
+fn without_version(path: &str) -> Option<&str> {
+    let (version, rest) = path.strip_prefix('_')?.split_once('/')?;
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let fits = version.split('.').count() == 3 && version.split('.').all(is_number);
+    fits.then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::asset::Digest;
+
+    fn resolver(mount: &str) -> ManifestResolver {
+        let entry = |path: &str| {
+            let path = AssetPath::parse(path).unwrap();
+            let b3 = Digest::of(path.as_str().as_bytes());
+            let entry = Entry {
+                b3,
+                cache: String::new(),
+                content_type: String::new(),
+                integrity: String::new(),
+                key: ObjectKey::for_asset(&path, &b3.fingerprint()),
+                refs: Vec::new(),
+                size: 0,
+                variants: BTreeMap::new(),
+            };
+            (path, entry)
+        };
+        let paths = ["css/app.css", "_1.2.3/eigen.css", "img/één hoed.jpg"];
+        ManifestResolver {
+            manifest: Arc::new(Manifest::new(paths.into_iter().map(entry).collect())),
+            mount: Mount::at(mount),
+            public: PublicBase::parse("https://cdn.example.nl/").unwrap(),
+            same_origin: PublicBase::parse("/_a").unwrap(),
+            page: Url::parse("https://www.example.nl/winkel/").unwrap(),
+        }
+    }
+
+    fn resolve(resolver: &ManifestResolver, text: &str, site: Site) -> Option<String> {
+        let url = resolver.page.join(text).unwrap();
+        let reference = Reference { offset: 0, text, url: &url, site };
+        // The fingerprint is 16 or more characters that this test does not care for.
+        let answer = resolver.resolve(&reference)?;
+        let is_fingerprint = |part: &&str| crate::asset::Fingerprint::parse(part).is_none();
+        Some(answer.split('.').filter(is_fingerprint).collect::<Vec<_>>().join("."))
+    }
+
+    #[test]
+    fn only_paths_of_the_manifest_under_the_mount_resolve() {
+        let resolver = resolver("/static/");
+        let css = Some("https://cdn.example.nl/css/app.css".to_owned());
+        let table = [
+            ("/static/css/app.css", css.clone()),
+            ("../static/css/app.css?v=1#x", css.clone()),
+            ("https://www.example.nl/static/css/./app.css", css.clone()),
+            ("/static/%63ss/app.css", css.clone()),
+            (
+                "/static/img/één hoed.jpg",
+                Some("https://cdn.example.nl/img/%C3%A9%C3%A9n%20hoed.jpg".to_owned()),
+            ),
+            ("/css/app.css", None),
+            ("/static/css%2fapp.css", None),
+            ("/static/css/app.css/", None),
+            ("/static/../static/css/none.css", None),
+            ("//elders.nl/static/css/app.css", None),
+            ("http://www.example.nl/static/css/app.css", None),
+            ("https://www.example.nl:8443/static/css/app.css", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(resolve(&resolver, text, Site::Plain), expected, "{text}");
+        }
+        let same_origin = resolve(&resolver, "/static/css/app.css", Site::SameOrigin);
+        assert_eq!(same_origin.as_deref(), Some("/_a/css/app.css"));
+    }
+
+    #[test]
+    fn a_version_segment_is_no_part_of_the_name() {
+        let resolver = resolver("/static/");
+        let found = |text: &str| resolve(&resolver, text, Site::Plain).is_some();
+        assert!(found("/static/_1.2.3/css/app.css"));
+        assert!(found("/static/_1.2.3/eigen.css"));
+        for text in
+            ["_1.2/css/app.css", "_1.2.3.4/css/app.css", "_a.2.3/css/app.css", "_1..3/css/app.css"]
+        {
+            assert!(!found(&format!("/static/{text}")), "{text}");
         }
     }
 }

@@ -1,1 +1,6 @@
+//! The command's tests: one binary, a file per topic.
 
+mod configuration;
+mod crash;
+mod harness;
+mod publish;

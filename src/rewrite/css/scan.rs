@@ -77,7 +77,7 @@ struct Scan<'a, F> {
     /// At this depth stands an at-rule whose URLs are names or patterns.
     muted: Option<usize>,
     property: Option<Property>,
-    /// The `sourceMappingURL`, while nothing but spaces follows it.
+    /// The `sourceMappingURL`, while nothing but spaces and comments follows it.
     map: Option<Range<usize>>,
     see: F,
 }
@@ -110,8 +110,9 @@ impl<'a, F: FnMut(Found<'_>)> Scan<'a, F> {
         match token {
             Token::WhiteSpace(_) => return,
             Token::Comment(text) => {
-                self.map =
-                    source_map(text).map(|at| span.start + 2 + at.start..span.start + 2 + at.end);
+                let map = source_map(text);
+                let map = map.map(|at| span.start + 2 + at.start..span.start + 2 + at.end);
+                self.map = map.or(self.map.take());
                 return;
             }
             _ => self.map = None,

@@ -73,6 +73,10 @@ fn urls_are_replaced_in_the_form_they_were_written() {
             "a{}/*# sourceMappingURL=app.css.map */\n",
             "a{}/*# sourceMappingURL=https://c.nl/css/app.fp.css.fp.map */\n",
         ),
+        (
+            "/*# sourceMappingURL=/s/m.map */ /*! (c) */",
+            "/*# sourceMappingURL=https://c.nl/m.fp.map */ /*! (c) */",
+        ),
         ("a{--x:url(/s/a.png)}", "a{--x:url(https://c.nl/a.fp.png)}"),
         ("a{--x:1;b:url(../a.png)}", "a{--x:1;b:url(https://c.nl/a.fp.png)}"),
         ("a{b{c:url(../a.png)}}", "a{b{c:url(https://c.nl/a.fp.png)}}"),

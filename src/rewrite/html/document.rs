@@ -188,7 +188,7 @@ impl Document {
         if self.pinned && content != Content::Noscript {
             return self.summary.skip(Reason::Policy);
         }
-        let Some(raw) = self.source(&at) else { return };
+        let Some(raw) = self.source(&at).filter(|raw| !raw.is_empty()) else { return };
         let (edits, summary) = if content == Content::Noscript {
             self.noscript(raw, at.start, resolver)
         } else {

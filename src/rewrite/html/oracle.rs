@@ -129,53 +129,74 @@ fn elements(seen: &Seen) -> Result<Handlers, SelectorError> {
 }
 
 fn inspect(element: &mut Element<'_, '_>, seen: &Seen) {
+    let tag = element.tag_name();
+    let is_html = element.namespace_uri() == HTML;
+    if is_html {
+        inspect_context(element, &tag, seen);
+    }
     if element.has_attribute(sites::IGNORE) {
         return;
     }
-    let tag = element.tag_name();
-    let value = |name: &str| element.get_attribute(name).unwrap_or_default();
-    let spots = match element.namespace_uri() {
-        HTML => sites::html(&tag, &value("rel"), &value("as"), &value("type")),
-        SVG => sites::svg(&tag),
-        _ => &[],
-    };
-    let integrity = element.has_attribute("integrity").then_some(Reason::Integrity);
-    let credentials =
-        value("crossorigin").eq_ignore_ascii_case("use-credentials").then_some(Reason::Credentials);
-    let style = ("style", Form::Style, Site::Plain);
-    for &(name, form, site) in spots.iter().chain([&style]) {
-        let Some(at) = place(element, name) else { continue };
-        let credentials = credentials.filter(|_| site == Site::Plain);
-        let bar = integrity.or(credentials).filter(|_| form != Form::Style);
-        seen.lock().found.push(Found::Value { at, form, site, bar });
-    }
-    if element.namespace_uri() == HTML {
-        inspect_html(element, &tag, seen);
+    inspect_values(element, &tag, seen);
+    if is_html {
+        inspect_content(element, &tag, seen);
     }
 }
 
-fn inspect_html(element: &mut Element<'_, '_>, tag: &str, seen: &Seen) {
-    let is = |name: &str, value: &str| {
-        element.get_attribute(name).is_some_and(|found| found.trim().eq_ignore_ascii_case(value))
-    };
+/// Notes what decides on other elements, so no author can exempt it.
+fn inspect_context(element: &Element<'_, '_>, tag: &str, seen: &Seen) {
     match tag {
-        "base" => {
+        "base" if element.has_attribute("href") => {
             let tag_start = element.source_location().bytes().start;
             let mut seen = seen.lock();
-            if let Some(at) = place(element, "href").filter(|_| seen.templated != Some(tag_start)) {
-                seen.found.push(Found::Base { at });
+            if seen.templated != Some(tag_start) {
+                // Without a value it is the empty URL, and still the first.
+                seen.found.push(Found::Base { at: place(element, "href").unwrap_or_default() });
             }
         }
-        "meta" if is("http-equiv", "content-security-policy") => {
+        "meta" if is(element, "http-equiv", "content-security-policy") => {
             if let Some(at) = place(element, "content") {
                 seen.lock().found.push(Found::Policy { at });
             }
         }
-        "style" => enter(element, Content::Style, seen),
-        "noscript" => enter(element, Content::Noscript, seen),
-        "script" if is("type", "importmap") => enter(element, Content::ImportMap, seen),
         _ => {}
     }
+}
+
+fn inspect_values(element: &Element<'_, '_>, tag: &str, seen: &Seen) {
+    let value = |name: &str| element.get_attribute(name).unwrap_or_default();
+    let spots = match element.namespace_uri() {
+        HTML => sites::html(tag, &value("rel"), &value("as"), &value("type")),
+        SVG => sites::svg(tag),
+        _ => &[],
+    };
+    let integrity = element.has_attribute("integrity").then_some(Reason::Integrity);
+    let credentials = is(element, "crossorigin", "use-credentials").then_some(Reason::Credentials);
+    let style = ("style", Form::Style, Site::Plain);
+    let mut values = Vec::new();
+    for &(name, form, site) in spots.iter().chain([&style]) {
+        let Some(at) = place(element, name) else { continue };
+        let credentials = credentials.filter(|_| site == Site::Plain);
+        let bar = integrity.or(credentials).filter(|_| form != Form::Style);
+        values.push((at.start, Found::Value { at, form, site, bar }));
+    }
+    // In the order of the document, which is the author's and not the table's.
+    values.sort_by_key(|(start, _)| *start);
+    seen.lock().found.extend(values.into_iter().map(|(_, value)| value));
+}
+
+fn inspect_content(element: &mut Element<'_, '_>, tag: &str, seen: &Seen) {
+    match tag {
+        "style" => enter(element, Content::Style, seen),
+        "noscript" => enter(element, Content::Noscript, seen),
+        "script" if is(element, "type", "importmap") => enter(element, Content::ImportMap, seen),
+        _ => {}
+    }
+}
+
+/// Whether the attribute has this value, whatever its case.
+fn is(element: &Element<'_, '_>, name: &str, value: &str) -> bool {
+    element.get_attribute(name).is_some_and(|found| found.trim().eq_ignore_ascii_case(value))
 }
 
 /// Notes where the content of `element` begins, and where it will end.

@@ -2,6 +2,7 @@
 
 pub(crate) mod edge;
 pub(crate) mod origin;
+pub(crate) mod probe;
 pub(crate) mod release;
 pub(crate) mod upstream;
 pub(crate) mod visit;

@@ -1,0 +1,49 @@
+//! What was typed. What it means is decided by each command.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+
+/// Publishes a web shop's static files to a bucket and shields it
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Configuration file [default: awning.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print JSON on standard output, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Log more on standard error; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What awning can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole product on this machine: bucket, publisher and shield
+    Up(commands::up::Up),
+    /// Upload a directory of static files and make it the current release
+    Publish(commands::publish::Publish),
+    /// Run the shield, from the configuration
+    Serve(commands::serve::Serve),
+    /// Print the manifest of a release, for templates and build tools
+    Manifest(commands::manifest::PrintManifest),
+    /// Print the public URL of each asset, a line each
+    Resolve(commands::resolve::Resolve),
+    /// Ask a running shield whether it is well, for container health checks
+    Health(commands::health::Health),
+    /// Run the embedded S3 server alone
+    Bucket(commands::bucket::RunBucket),
+    /// Print a script that completes commands in a shell
+    Completions(commands::completions::Completions),
+}

@@ -1,0 +1,92 @@
+//! One file a command: its arguments, and what it does with them.
+
+pub(crate) mod bucket;
+pub(crate) mod completions;
+pub(crate) mod health;
+pub(crate) mod manifest;
+pub(crate) mod publish;
+mod release;
+pub(crate) mod resolve;
+pub(crate) mod serve;
+pub(crate) mod up;
+
+use std::path::PathBuf;
+
+use awning::store::s3::{Profile, S3Config, S3Store};
+
+use crate::args::{Cli, Command};
+use crate::config::{ConfigError, Credentials, Environment, Settings, StoreSettings};
+use crate::logging;
+use crate::output::Output;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The environment of this run.
+    pub(crate) environment: Environment,
+    /// Where to print.
+    pub(crate) output: Output,
+    config: Option<PathBuf>,
+}
+
+impl Context {
+    /// Reads the configuration, and warns of what has no effect.
+    pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
+        let settings = Settings::load(self.config.as_deref(), &self.environment)?;
+        for warning in &settings.warnings {
+            self.output.warning(warning);
+        }
+        Ok(settings)
+    }
+
+    /// Connects to the configured bucket.
+    pub(crate) fn store(
+        &self,
+        settings: &StoreSettings,
+        profile: Profile,
+    ) -> Result<S3Store, ConfigError> {
+        let Credentials { key_id, key } = Credentials::from(&self.environment)?;
+        Ok(S3Store::new(S3Config {
+            endpoint: settings.endpoint.clone(),
+            region: settings.region.clone(),
+            bucket: settings.bucket.clone(),
+            key_id,
+            key,
+            profile,
+            attempts: settings.attempts,
+        }))
+    }
+}
+
+/// The store settings, or what to do when there are none.
+pub(crate) fn required(store: Option<StoreSettings>) -> Result<StoreSettings, ConfigError> {
+    store.ok_or_else(|| {
+        ConfigError::missing(
+            "no bucket is configured: write `[store]` with `bucket` and `endpoint` to awning.toml, \
+             or set AWNING_STORE_BUCKET and AWNING_STORE_ENDPOINT",
+        )
+    })
+}
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
+    let environment = Environment::of_process();
+    let quiet = !matches!(cli.command, Command::Serve(_) | Command::Up(_) | Command::Bucket(_));
+    let default = if quiet { "error" } else { "awning=info,awning_cli=info,warn" };
+    logging::install(cli.verbose, default, environment.get("LOG"));
+
+    let context = Context { environment, output: *output, config: cli.config };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Up(command) => command.run(&context).await,
+            Command::Publish(command) => command.run(&context).await,
+            Command::Serve(command) => command.run(&context).await,
+            Command::Manifest(command) => command.run(&context).await,
+            Command::Resolve(command) => command.run(&context).await,
+            Command::Health(command) => command.run(&context).await,
+            Command::Bucket(command) => command.run(&context).await,
+            Command::Completions(command) => command.run(&context),
+        }
+    })
+}

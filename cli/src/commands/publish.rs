@@ -1,0 +1,245 @@
+//! `awning publish`: upload a tree, switch its channel to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use awning::asset::KeyLayout;
+use awning::clock::Clock;
+use awning::manifest::{Channel, ReleaseId};
+use awning::publish::{self, BuildError, Options, Plan, PublishError};
+use awning::rewrite::PublicBase;
+use awning::store::s3::Profile;
+use awning::store::{ObjectWrite, StoreError};
+use clap::Args;
+use serde::Serialize;
+
+use super::{Context, required};
+use crate::config::PublishSettings;
+use crate::interrupt::until_interrupted;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Upload a directory of static files and make it the current release
+///
+/// Objects are named by their content, so what the previous release holds is
+/// not sent again. Visitors see the new release only after every object in it
+/// is stored; a publish in which anything failed changes nothing they can see,
+/// and running it again finishes the job.
+#[derive(Args, Debug)]
+pub(crate) struct Publish {
+    /// Directory to publish
+    #[arg(value_name = "DIR")]
+    source: PathBuf,
+
+    /// Channel to switch [default: publish.channel]
+    #[arg(long, value_name = "C", value_parser = Channel::parse)]
+    channel: Option<Channel>,
+
+    /// Print the plan and stop: nothing is sent
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Order of this build, such as its number; an older one never replaces a newer one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    order: u64,
+
+    /// Refuse a tree with references that lead nowhere
+    #[arg(long)]
+    strict: bool,
+
+    /// Allow a tree that lost more than half of the previous release
+    #[arg(long)]
+    allow_shrink: bool,
+
+    /// Upload, but do not switch the channel
+    #[arg(long, conflicts_with = "dry_run")]
+    no_activate: bool,
+}
+
+impl Publish {
+    /// Publishes once.
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let settings = context.settings()?;
+        let bucket = required(settings.store.clone())?;
+        let store = Arc::new(context.store(&bucket, Profile::Publisher)?);
+        let mut options = options(&settings.publish);
+        options.channel = self.channel.unwrap_or(options.channel);
+        options.order = self.order;
+        options.strict = self.strict;
+        options.allow_shrink = self.allow_shrink;
+
+        let how = match (self.dry_run, self.no_activate) {
+            (true, _) => How::Plan,
+            (false, true) => How::Upload,
+            (false, false) => How::Activate,
+        };
+        let publisher = Publisher { store, layout: bucket.layout, options, output: context.output };
+        let work = publisher.publish(&self.source, how);
+        let outcome = until_interrupted(NOTHING_ACTIVATED, work).await?;
+        context.output.data(&outcome, &outcome);
+        Ok(())
+    }
+}
+
+/// What an interrupted publish leaves behind.
+pub(crate) const NOTHING_ACTIVATED: &str =
+    "the channel still has the release it had, or already has the new one, whole; run it again";
+
+/// How far a publish goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum How {
+    /// To the plan.
+    Plan,
+    /// To the last upload.
+    Upload,
+    /// To the switch of the channel.
+    Activate,
+}
+
+/// What a publish came to.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// Nothing was sent.
+    Planned(Plan),
+    /// The release is stored, the channel not switched.
+    Uploaded(Summary),
+    /// The channel has the release.
+    Published(Summary),
+    /// The channel had the release already.
+    Unchanged(Summary),
+}
+
+/// Figures of a publish.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    channel: Channel,
+    release: ReleaseId,
+    assets: usize,
+    uploaded: usize,
+    uploaded_bytes: u64,
+}
+
+/// Publishes trees to one bucket; `up --watch` does so again and again.
+#[derive(Debug)]
+pub(crate) struct Publisher<S> {
+    /// The bucket.
+    pub(crate) store: Arc<S>,
+    /// Where awning's keys lie in it.
+    pub(crate) layout: KeyLayout,
+    /// How a tree becomes a release.
+    pub(crate) options: Options,
+    /// Where to print.
+    pub(crate) output: Output,
+}
+
+impl<S: ObjectWrite> Publisher<S> {
+    /// Runs the stages in order; each takes what the one before returned.
+    pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
+        let Self { store, layout, options, output } = self;
+        let store: &dyn ObjectWrite = store.as_ref();
+        let progress = Progress::new(*output);
+
+        // Hashing keeps the processors busy, and nothing else waits for this thread.
+        let built = tokio::task::block_in_place(|| {
+            publish::build(source, options, &mut |event| progress.show(event))
+        });
+        let build = built
+            .inspect_err(|error| self.tell_problems(error))
+            .with_context(|| format!("cannot publish `{}`", source.display()))?;
+        let base = publish::base(store, layout, &options.channel).await?;
+        let plan = publish::plan(build, base, options)?;
+        plan.warnings().iter().for_each(|warning| output.note(warning));
+        if how == How::Plan {
+            return Ok(Outcome::Planned(plan));
+        }
+        let summary = Summary::of(&plan, options);
+        if plan.is_current() {
+            return Ok(Outcome::Unchanged(summary));
+        }
+        let uploaded =
+            publish::upload(plan, store, layout, options, &mut |event| progress.show(event)).await;
+        progress.finish();
+        let uploaded = uploaded.inspect_err(|error| self.tell_failures(error))?;
+        if how == How::Upload {
+            publish::stage(&uploaded, store, layout).await?;
+            return Ok(Outcome::Uploaded(summary));
+        }
+        let (now, nonce) = (Clock::System.now(), nonce()?);
+        publish::activate(uploaded, store, layout, now, nonce, options).await?;
+        Ok(Outcome::Published(summary))
+    }
+
+    /// Every problem of a tree, a line each.
+    fn tell_problems(&self, error: &BuildError) {
+        if let BuildError::Problems(problems) = error {
+            problems.iter().for_each(|problem| self.output.note(problem));
+        }
+    }
+
+    /// Every object that was not stored, a line each.
+    fn tell_failures(&self, error: &PublishError) {
+        if let PublishError::Incomplete { failed, .. } = error {
+            for (_, error) in failed {
+                self.output.note(chain(error));
+            }
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &StoreError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+/// What tells apart two publishers that activate at the same time.
+fn nonce() -> anyhow::Result<String> {
+    Ok(format!("{:016x}", getrandom::u64().context("the system has no randomness")?))
+}
+
+/// The options that the configuration gives.
+pub(crate) fn options(settings: &PublishSettings) -> Options {
+    let public = settings.public.clone();
+    let mut options = Options::new(settings.channel.clone(), public, PublicBase::default());
+    options.mount = settings.mount.clone();
+    options.ignore = settings.ignore.clone();
+    options
+}
+
+impl Summary {
+    fn of(plan: &Plan, options: &Options) -> Self {
+        let (uploaded, uploaded_bytes) = plan.uploads();
+        Self {
+            channel: options.channel.clone(),
+            release: plan.release(),
+            assets: plan.manifest().len(),
+            uploaded,
+            uploaded_bytes,
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Planned(plan) => write!(f, "{plan}"),
+            Outcome::Uploaded(summary) => write!(f, "uploaded  {summary}, not activated"),
+            Outcome::Published(summary) => write!(f, "published {summary}"),
+            Outcome::Unchanged(summary) => {
+                let Summary { channel, release, assets, .. } = summary;
+                let short = release.short();
+                write!(f, "unchanged {short} on {channel}: {assets} assets, nothing to upload")
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { channel, release, assets, uploaded, uploaded_bytes } = self;
+        let (short, bytes) = (release.short(), indicatif::HumanBytes(*uploaded_bytes));
+        write!(f, "{short} on {channel}: {assets} assets, {uploaded} uploaded ({bytes})")
+    }
+}

@@ -1,0 +1,135 @@
+//! `awning serve`: the shield, from the configuration.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use awning::asset::KeyLayout;
+use awning::clock::Clock;
+use awning::shield::Shield;
+use awning::shield::config::{Config, Limits};
+use awning::shield::metrics::Metrics;
+use awning::shield::server;
+use awning::store::ObjectRead;
+use awning::store::s3::Profile;
+use clap::Args;
+use secrecy::SecretString;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use crate::config::{ConfigError, admin_tokens};
+use crate::interrupt::signalled;
+
+/// How often channel heads are read again.
+pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
+
+/// Run the shield, from the configuration
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Address for visitors [default: shield.listen]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// Address for operators [default: shield.admin_listen]
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
+}
+
+impl Serve {
+    /// Serves until it is told to end, then lets requests in progress finish.
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let settings = context.settings()?;
+        let tokens = admin_tokens(&context.environment)?;
+        if settings.sites.is_empty() {
+            let message = "no site is configured: write a `[[site]]` with `hosts` and `serve`";
+            return Err(ConfigError::missing(message).into());
+        }
+        let (store, layout) = match &settings.store {
+            Some(bucket) => {
+                let store: Arc<dyn ObjectRead> = Arc::new(context.store(bucket, Profile::Shield)?);
+                (Some(store), bucket.layout.clone())
+            }
+            None => (None, KeyLayout::default()),
+        };
+        let config = Config {
+            sites: settings.sites,
+            memory_bytes_max: settings.shield.memory_bytes_max,
+            trusted_proxies: settings.shield.trusted_proxies,
+            limits: Limits::standard(),
+        };
+        let shield =
+            Shield::new(config, store, layout, Clock::System, Arc::new(Metrics::default()))?;
+        let listeners = Listeners::bind(
+            self.listen.unwrap_or(settings.shield.listen),
+            self.admin_listen.unwrap_or(settings.shield.admin_listen),
+        )
+        .await?;
+        let urls = listeners.urls()?;
+        context.output.data(&urls, &urls);
+
+        let shutdown = CancellationToken::new();
+        tokio::join!(run_shield(shield, listeners, tokens, shutdown.clone()), async move {
+            signalled().await;
+            shutdown.cancel();
+        });
+        Ok(())
+    }
+}
+
+/// The two addresses of a shield, bound but not yet answered.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    public: TcpListener,
+    admin: TcpListener,
+}
+
+/// Where a shield can be reached.
+#[derive(Debug, Serialize)]
+pub(crate) struct Urls {
+    /// For visitors.
+    pub(crate) shield: String,
+    /// For operators.
+    pub(crate) admin: String,
+}
+
+impl Listeners {
+    /// Binds both addresses, so that an address in use is told before anything starts.
+    pub(crate) async fn bind(public: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
+        Ok(Self { public: bind(public).await?, admin: bind(admin).await? })
+    }
+
+    /// The URLs that reach them.
+    pub(crate) fn urls(&self) -> anyhow::Result<Urls> {
+        Ok(Urls {
+            shield: format!("http://{}", self.public.local_addr()?),
+            admin: format!("http://{}", self.admin.local_addr()?),
+        })
+    }
+}
+
+impl std::fmt::Display for Urls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "shield  {}/\nadmin   {}/", self.shield, self.admin)
+    }
+}
+
+/// Serves and watches the channels until `shutdown`.
+pub(crate) async fn run_shield(
+    shield: Arc<Shield>,
+    listeners: Listeners,
+    tokens: Vec<SecretString>,
+    shutdown: CancellationToken,
+) {
+    let Listeners { public, admin } = listeners;
+    tokio::join!(
+        Arc::clone(&shield).watch(REFRESH_EVERY, shutdown.clone()),
+        server::serve(shield, public, admin, &tokens, shutdown),
+    );
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}

@@ -1,0 +1,98 @@
+//! `[store]`: which bucket, and the credentials for it.
+
+use awning::asset::KeyLayout;
+use awning::store::s3;
+use secrecy::SecretString;
+use url::Url;
+
+use super::reader::{Document, variable_of};
+use super::{ConfigError, Environment};
+
+/// What SigV4 is signed for where neither the file nor the endpoint names a region.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// A bucket, as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreSettings {
+    /// Name of the bucket.
+    pub(crate) bucket: String,
+    /// The S3 endpoint, without the bucket.
+    pub(crate) endpoint: Url,
+    /// The region that requests are signed for.
+    pub(crate) region: String,
+    /// Where awning's keys lie in the bucket.
+    pub(crate) layout: KeyLayout,
+    /// Tries of one call, the first included; 0 is the default of its use.
+    pub(crate) attempts: u32,
+}
+
+/// An access key.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    /// Its id.
+    pub(crate) key_id: String,
+    /// The secret half.
+    pub(crate) key: SecretString,
+}
+
+/// Reads the table; `None` when there is none and the environment names no bucket.
+pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
+    let (mut table, present) = document.table("store");
+    let bucket = table.text("bucket");
+    let endpoint = table.parsed("endpoint", endpoint);
+    let region = table.text("region");
+    let prefix = table.text("prefix").unwrap_or_default();
+    let attempts = table.parsed("attempts", attempts).unwrap_or(0);
+    for (key, missing) in [("bucket", bucket.is_none()), ("endpoint", endpoint.is_none())] {
+        if present && missing {
+            let variable = variable_of(&format!("store.{key}"));
+            table.problem(None, format!("`store.{key}` is missing: set it, or {variable}"));
+        }
+    }
+    table.finish();
+
+    let (bucket, endpoint) = (bucket?, endpoint?);
+    let region =
+        region.or_else(|| s3::region_of(&endpoint)).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    Some(StoreSettings { bucket, endpoint, region, layout: KeyLayout::under(&prefix), attempts })
+}
+
+impl Credentials {
+    /// Credentials from the environment: B2's names first, then the AWS ones.
+    pub(crate) fn from(environment: &Environment) -> Result<Self, ConfigError> {
+        let pairs = [
+            ("B2_APPLICATION_KEY_ID", "B2_APPLICATION_KEY"),
+            ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ];
+        for (id, key) in pairs {
+            let (id, key) = (environment.secret(id)?, environment.secret(key)?);
+            if let (Some(id), Some(key)) = (id, key) {
+                let key_id = secrecy::ExposeSecret::expose_secret(&id).to_owned();
+                return Ok(Self { key_id, key });
+            }
+        }
+        Err(ConfigError::missing(
+            "no credentials for the bucket: set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY \
+             (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); each also as NAME_FILE",
+        ))
+    }
+}
+
+fn endpoint(text: &str) -> Result<Url, String> {
+    let refuse = || {
+        format!("`{text}` is no endpoint: write one like https://s3.eu-central-003.backblazeb2.com")
+    };
+    let url = Url::parse(text).map_err(|_| refuse())?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.username().is_empty();
+    if plain { Ok(url) } else { Err(refuse()) }
+}
+
+fn attempts(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(count @ 1..=20) => Ok(count),
+        _ => Err(format!("`{text}` is not a whole number from 1 to 20")),
+    }
+}

@@ -1,0 +1,205 @@
+use std::path::PathBuf;
+
+use awning::shield::config::Serve;
+use secrecy::ExposeSecret as _;
+
+use super::{Credentials, Environment, Settings, admin_tokens};
+
+const WHOLE: &str = r#"
+[store]
+bucket   = "etalage"
+endpoint = "https://s3.eu-central-003.backblazeb2.com"
+prefix   = "shop"
+
+[publish]
+channel    = "preview-42"
+mount      = "/static/"
+public_url = "https://cdn.example.nl"
+ignore     = ["**/*.psd"]
+[[publish.rule]]
+match = "fonts/**"
+
+[shield]
+listen       = "0.0.0.0:8080"
+admin_listen = "127.0.0.1:9080"
+memory       = "64MiB"
+disk         = "/var/cache/awning"
+trusted_proxies = ["127.0.0.0/8", "10.1.2.3"]
+
+[[site]]
+hosts   = ["CDN.example.nl:443", "cdn2.example.nl."]
+serve   = "assets"
+
+[[site]]
+hosts    = ["www.example.nl"]
+serve    = "storefront"
+upstream = "http://cmsx:8000"
+channel  = "production"
+cache_pages = false
+
+[[site]]
+hosts = ["*"]
+serve = "release"
+[[site.assets]]
+mount = "/a/"
+channel = "one"
+[[site.assets]]
+mount = "/b/"
+channel = "two"
+
+[admin]
+
+[fleet]
+redis = "redis://redis:6379/0"
+"#;
+
+fn parse(text: &str, environment: &Environment) -> Settings {
+    Settings::parse("awning.toml", text, environment).unwrap()
+}
+
+/// The problems of a text, as `line: message`.
+fn problems(text: &str) -> Vec<String> {
+    let error = Settings::parse("awning.toml", text, &Environment::default()).unwrap_err();
+    let line = |line: Option<usize>| line.map_or("-".to_owned(), |line| line.to_string());
+    error.problems().iter().map(|p| format!("{}: {}", line(p.line), p.message)).collect()
+}
+
+#[test]
+fn the_whole_interface_is_understood() {
+    let settings = parse(WHOLE, &Environment::default());
+
+    let store = settings.store.unwrap();
+    assert_eq!((store.bucket.as_str(), store.region.as_str()), ("etalage", "eu-central-003"));
+    assert_eq!(store.layout.manifest("x"), "shop/.awning/releases/x.json");
+    assert_eq!(settings.publish.channel.as_str(), "preview-42");
+    assert_eq!(settings.publish.mount.path(), "/static/");
+    assert_eq!(settings.shield.memory_bytes_max, 64 << 20);
+    assert_eq!(settings.shield.trusted_proxies.len(), 2);
+
+    let [assets, storefront, release] = &settings.sites[..] else { panic!("{:?}", settings.sites) };
+    assert_eq!(assets.hosts, ["cdn.example.nl", "cdn2.example.nl"]);
+    assert_eq!(assets.assets[0].channel.as_str(), "preview-42");
+    assert!(
+        matches!(&storefront.serve, Serve::Storefront { upstream } if upstream.port() == Some(8000))
+    );
+    assert_eq!(storefront.assets[0].channel.as_str(), "production");
+    let mounts: Vec<_> = release.assets.iter().map(|mounted| mounted.mount.path()).collect();
+    assert_eq!(mounts, ["/a/", "/b/"]);
+}
+
+#[test]
+fn what_has_no_effect_yet_is_told() {
+    let settings = parse(WHOLE, &Environment::default());
+    let named = |key: &str| settings.warnings.iter().any(|warning| warning.contains(key));
+    for key in ["publish.rule", "shield.disk", "cache_pages", "fleet.redis"] {
+        assert!(named(key), "{key}: {:?}", settings.warnings);
+    }
+    assert_eq!(settings.warnings.len(), 4);
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let environment = Environment::from([
+        ("AWNING_STORE_BUCKET", "other"),
+        ("AWNING_SHIELD_MEMORY", "32MiB"),
+        ("AWNING_SHIELD_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.1"),
+        ("AWNING_PUBLISH_CHANNEL", ""),
+    ]);
+    let settings = parse(WHOLE, &environment);
+    assert_eq!(settings.store.unwrap().bucket, "other");
+    assert_eq!(settings.shield.memory_bytes_max, 32 << 20);
+    assert_eq!(settings.shield.trusted_proxies[1].to_string(), "192.168.1.1/32");
+    assert_eq!(settings.publish.channel.as_str(), "preview-42", "an empty variable counts");
+}
+
+#[test]
+fn a_bucket_may_come_from_the_environment_alone() {
+    let environment = Environment::from([
+        ("AWNING_STORE_BUCKET", "b"),
+        ("AWNING_STORE_ENDPOINT", "http://127.0.0.1:9000"),
+    ]);
+    let settings = parse("", &environment);
+    assert_eq!(settings.store.unwrap().region, "us-east-1");
+    assert!(parse("", &Environment::default()).store.is_none());
+}
+
+#[test]
+fn mistakes_stand_with_their_line_and_what_to_write() {
+    let table: &[(&str, &str)] = &[
+        ("[stroe]\n", "1: unknown table `stroe`: did you mean `store`?"),
+        ("[publish]\nmount = \"static\"\n", "2: `publish.mount`: `static` is no mount"),
+        ("[publish]\nchannel = \"a/b\"\n", "2: `publish.channel`: `a/b` is not a channel"),
+        ("[publish]\nignore = \"*.psd\"\n", "2: `publish.ignore` must be a list of texts"),
+        ("[publish]\nignore = [\"a[b\"]\n", "2: `publish.ignore`: `a[b` is not a pattern"),
+        ("[shield]\nlisten = \"8080\"\n", "2: `shield.listen`: `8080` is no address"),
+        ("[shield]\nmemory = \"1MiB\"\n", "2: `shield.memory`: `1MiB` is too little"),
+        ("[shield]\ntrusted_proxies = [\"x\"]\n", "2: `shield.trusted_proxies`: `x` is no network"),
+        ("[admin]\ntoken = \"x\"\n", "2: unknown key `admin.token`"),
+        ("[[site]]\nserve = \"assets\"\n", "1: a site needs `hosts` and `serve`"),
+        ("[[site]]\nhosts=[\"a\"]\nserve = \"cdn\"\n", "3: `site[0].serve`: `cdn` is none of"),
+        (
+            "[[site]]\nhosts=[\"a\"]\nserve=\"assets\"\n",
+            "1: the site names a channel, so `[store]`",
+        ),
+        ("site = 1\n", "1: `site` must be a list of tables"),
+        ("x = \n", "1: "),
+    ];
+    for (text, expected) in table {
+        let found = problems(text);
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_their_lines() {
+    let found =
+        problems("[shield]\nlisten = \"x\"\nmemory = \"y\"\nz = 1\n[store]\nbucket = \"b\"\n");
+    let lines: Vec<_> = found.iter().map(|found| &found[..2]).collect();
+    assert_eq!(lines, ["-:", "2:", "3:", "4:"], "{found:?}");
+}
+
+#[test]
+fn two_sites_cannot_have_one_host() {
+    let site = "[[site]]\nhosts = [\"a.nl\"]\nserve = \"storefront\"\nupstream = \"http://x\"\n";
+    let found = problems(&format!("{site}{}", site.replace("a.nl", "A.NL.")));
+    assert_eq!(found, ["5: host `a.nl` belongs to an earlier site already"]);
+}
+
+#[test]
+fn an_upstream_is_an_origin() {
+    for text in ["cmsx:8000", "http://cmsx/shop", "https://cmsx", "http://u:p@cmsx", "http://c?x"] {
+        assert!(super::upstream(text).is_err(), "{text} was accepted");
+    }
+    assert!(super::upstream("http://[::1]:8000/").is_ok());
+}
+
+#[test]
+fn credentials_may_lie_in_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| -> PathBuf {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (id, key) = (file("id", "AK1\n"), file("key", "secret\n"));
+    let environment = Environment::from([
+        ("AWS_ACCESS_KEY_ID_FILE", id.to_str().unwrap()),
+        ("AWS_SECRET_ACCESS_KEY_FILE", key.to_str().unwrap()),
+    ]);
+    let credentials = Credentials::from(&environment).unwrap();
+    assert_eq!(credentials.key_id, "AK1");
+    assert_eq!(credentials.key.expose_secret(), "secret");
+    assert!(!format!("{credentials:?}").contains("secret"), "the key is shown");
+
+    let lost = Environment::from([("B2_APPLICATION_KEY_ID_FILE", "/nonexistent/id")]);
+    assert!(Credentials::from(&lost).is_err());
+    assert!(Credentials::from(&Environment::default()).is_err());
+}
+
+#[test]
+fn admin_tokens_are_long_and_one_a_line() {
+    let tokens = |text: &str| admin_tokens(&Environment::from([("AWNING_ADMIN_TOKEN", text)]));
+    assert_eq!(tokens("0123456789abcdef\n\n fedcba9876543210 \n").unwrap().len(), 2);
+    assert!(tokens("short").is_err());
+    assert!(admin_tokens(&Environment::default()).unwrap().is_empty());
+}

@@ -1,0 +1,85 @@
+//! Exit codes, and what leads to each. The codes are part of the interface.
+
+use std::process::ExitCode;
+
+use awning::bucket::BucketError;
+use awning::publish::{BuildError, PublishError, Refused};
+use awning::shield;
+use awning::store::{StoreError, StoreErrorKind};
+
+use crate::config::ConfigError;
+use crate::interrupt::Interrupted;
+
+const UNFORESEEN: u8 = 1;
+const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const INCOMPLETE: u8 = 4;
+const SUPERSEDED: u8 = 5;
+const CORRUPT: u8 = 6;
+const DENIED: u8 = 7;
+const INTERRUPTED: u8 = 130;
+
+/// The store or the shield did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreachable(pub String);
+
+/// The command was understood, and what it asks for is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotThere(pub String);
+
+/// The exit code of an error: that of the first cause that has one.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    error.chain().find_map(code_of).unwrap_or(UNFORESEEN).into()
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<ConfigError>() || cause.is::<shield::ConfigError>() || cause.is::<BucketError>() {
+        return Some(USAGE);
+    }
+    if cause.is::<BuildError>() || cause.is::<NotThere>() {
+        return Some(REFUSED);
+    }
+    if cause.is::<Unreachable>() {
+        return Some(INCOMPLETE);
+    }
+    if cause.is::<Interrupted>() {
+        return Some(INTERRUPTED);
+    }
+    if let Some(refused) = cause.downcast_ref::<Refused>() {
+        return Some(of_refusal(refused));
+    }
+    if let Some(error) = cause.downcast_ref::<PublishError>() {
+        return Some(of_publish(error));
+    }
+    cause.downcast_ref::<StoreError>().map(of_store)
+}
+
+fn of_refusal(refused: &Refused) -> u8 {
+    match refused {
+        Refused::Superseded { .. } => SUPERSEDED,
+        Refused::Collision { .. } => CORRUPT,
+        _ => REFUSED,
+    }
+}
+
+fn of_publish(error: &PublishError) -> u8 {
+    match error {
+        _ if error.is_denied() => DENIED,
+        PublishError::Store(error) => of_store(error),
+        PublishError::Incomplete { .. } | PublishError::Unsettled => INCOMPLETE,
+        PublishError::Changed { .. } => REFUSED,
+        PublishError::Superseded { .. } => SUPERSEDED,
+        PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
+        _ => UNFORESEEN,
+    }
+}
+
+fn of_store(error: &StoreError) -> u8 {
+    match error.kind() {
+        StoreErrorKind::Denied => DENIED,
+        StoreErrorKind::Corrupt => CORRUPT,
+        _ => INCOMPLETE,
+    }
+}

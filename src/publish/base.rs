@@ -1,0 +1,80 @@
+//! What a publish builds on: the channel's head and its manifest.
+
+use crate::asset::KeyLayout;
+use crate::manifest::{ACTIVATION_BYTES_MAX, Activation, Channel, MANIFEST_BYTES_MAX, Manifest};
+use crate::store::{GetOutcome, GetRequest, ObjectRead, StoreError, StoreErrorKind};
+
+use super::error::PublishError;
+
+/// The newest release of a channel, as far as its head tells.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    pub(super) head: Option<Activation>,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) remarks: Vec<String>,
+}
+
+impl Base {
+    /// The record that the channel's head holds; `None` for a new channel.
+    pub fn head(&self) -> Option<&Activation> {
+        self.head.as_ref()
+    }
+
+    /// The manifest of the head's release.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// What was found damaged. The publish goes on, and replaces it.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+}
+
+/// Reads the head of `channel` and its manifest: two GETs, or one when the
+/// channel does not exist.
+///
+/// A head or a manifest with bytes that make no sense does not stop the
+/// publish, because a new release is what repairs it; then nothing is taken
+/// for stored, and every object is sent again. A store that cannot be read does.
+pub async fn base(
+    store: &dyn ObjectRead,
+    layout: &KeyLayout,
+    channel: &Channel,
+) -> Result<Base, PublishError> {
+    let mut base = Base::default();
+    let key = layout.head(channel);
+    let Some(bytes) = read(store, &key, ACTIVATION_BYTES_MAX).await? else { return Ok(base) };
+    let head = match Activation::from_bytes(channel, &bytes) {
+        Ok(head) => head,
+        Err(error) => {
+            base.remarks.push(format!("`{key}` is not readable: {error}"));
+            return Ok(base);
+        }
+    };
+    let key = layout.manifest(head.release);
+    match read(store, &key, MANIFEST_BYTES_MAX).await? {
+        None => base.remarks.push(format!("`{key}` is missing")),
+        Some(bytes) => match Manifest::from_bytes(head.release, &bytes) {
+            Ok(manifest) => base.manifest = Some(manifest),
+            Err(error) => base.remarks.push(format!("`{key}` is not readable: {error}")),
+        },
+    }
+    base.head = Some(head);
+    Ok(base)
+}
+
+/// Reads a whole object of awning's own; `None` when there is none.
+pub(super) async fn read(
+    store: &dyn ObjectRead,
+    key: &str,
+    bytes_max: usize,
+) -> Result<Option<bytes::Bytes>, StoreError> {
+    match store.get(key, GetRequest::default()).await {
+        Ok(GetOutcome::Found(object)) => object.collect(key, bytes_max).await.map(Some),
+        // Nothing was asked that allows this answer; a store that gives it has no bytes for us.
+        Ok(GetOutcome::NotModified) => Ok(None),
+        Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

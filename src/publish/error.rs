@@ -1,0 +1,91 @@
+//! What can stop a publish once its tree is built, grouped by what to do about it.
+
+use super::source::ReadError;
+use crate::asset::AssetPath;
+use crate::manifest::{Activation, ActivationError, ManifestError, ReleaseId};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// A publish that went no further. Visitors see what they saw before, unless
+/// the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A call to the store failed, and nothing was activated; or, if it was
+    /// one on `head.json`, a record was written that the next publish honours.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Objects are missing. Running the publish again stores the rest.
+    #[error(
+        "{} of {} objects were not stored", .failed.len() + .unsent,
+        .failed.len() + .unsent + .stored
+    )]
+    Incomplete {
+        /// Objects that were stored.
+        stored: usize,
+        /// Objects that were not tried after the first failure.
+        unsent: usize,
+        /// Keys that failed, and why; at least one.
+        failed: Vec<(String, StoreError)>,
+    },
+    /// A source file is not what it was when the release was built.
+    #[error("`{path}` changed after it was hashed")]
+    Changed {
+        /// The asset.
+        path: AssetPath,
+        /// Why it could not be read, if it could not.
+        #[source]
+        source: Option<ReadError>,
+    },
+    /// The store holds other bytes than were sent.
+    #[error("`{key}` was stored with other bytes than were sent")]
+    Damaged {
+        /// The full key.
+        key: String,
+    },
+    /// A record with the greatest number cannot be read, so the channel's head
+    /// cannot be told.
+    #[error("the activation record `{key}` cannot be read")]
+    Record {
+        /// The full key.
+        key: String,
+        /// Why.
+        #[source]
+        source: Option<ActivationError>,
+    },
+    /// The channel was switched by someone else. The release is stored, and
+    /// can still be promoted.
+    #[error("release {} of this publish is superseded by {}", .release.short(), .by.release.short())]
+    Superseded {
+        /// The release that was not switched to.
+        release: ReleaseId,
+        /// What the channel's head is instead.
+        by: Box<Activation>,
+    },
+    /// Other publishers kept switching the channel while its head was written.
+    #[error("the head of the channel did not settle: too many publishers at once")]
+    Unsettled,
+    /// The channel's log holds more records than are read.
+    #[error("the log of the channel holds more records than are read")]
+    LogTooLong,
+    /// The manifest or a record could not be written down.
+    #[error("the release cannot be written down")]
+    Unwritable(#[source] ManifestError),
+    /// As [`PublishError::Unwritable`], for the activation record.
+    #[error("the activation cannot be written down")]
+    UnwritableRecord(#[source] ActivationError),
+}
+
+impl PublishError {
+    /// Whether credentials were rejected, or lack a capability, before
+    /// anything was stored: trying again cannot help.
+    pub fn is_denied(&self) -> bool {
+        let denied = |error: &StoreError| error.kind() == StoreErrorKind::Denied;
+        match self {
+            Self::Store(error) => denied(error),
+            Self::Incomplete { stored: 0, failed, .. } => {
+                failed.iter().all(|(_, error)| denied(error))
+            }
+            _ => false,
+        }
+    }
+}

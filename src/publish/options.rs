@@ -1,0 +1,129 @@
+//! What a publish is told: where to, under which URLs, and how strictly.
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::manifest::Channel;
+use crate::rewrite::{Mount, PublicBase};
+
+/// Objects that are uploaded at the same time, unless told otherwise.
+pub const CONCURRENCY_DEFAULT: usize = 32;
+
+/// Bytes of bodies that are in memory during an upload, unless told otherwise.
+pub const UPLOAD_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
+
+/// How to publish.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The channel that is switched to the release.
+    pub channel: Channel,
+    /// Where the tree stands in the URL space of the site.
+    pub mount: Mount,
+    /// What references become where another origin may be named.
+    pub public: PublicBase,
+    /// What references become where only the page's own origin works.
+    pub same_origin: PublicBase,
+    /// Files that are left out.
+    pub ignore: Ignore,
+    /// Whether references that name no asset are refused instead of reported.
+    pub strict: bool,
+    /// Whether more than half of the channel's files or bytes may go.
+    pub allow_shrink: bool,
+    /// The publisher's own order, such as a build number; 0 when there is none.
+    pub order: u64,
+    /// Most objects that are uploaded at the same time; 0 counts as 1.
+    pub concurrency: usize,
+    /// Most bytes of bodies in memory during an upload. An object of more is
+    /// uploaded while no other is.
+    pub upload_bytes: usize,
+}
+
+impl Options {
+    /// The defaults: mounted at `/`, nothing ignored, references that name no
+    /// asset reported, a shrink refused.
+    pub fn new(channel: Channel, public: PublicBase, same_origin: PublicBase) -> Self {
+        Self {
+            channel,
+            mount: Mount::at("/"),
+            public,
+            same_origin,
+            ignore: Ignore::default(),
+            strict: false,
+            allow_shrink: false,
+            order: 0,
+            concurrency: CONCURRENCY_DEFAULT,
+            upload_bytes: UPLOAD_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// Patterns of paths that are not published.
+///
+/// As in `.gitignore` files `*` stops at a `/` and `**` does not, but a
+/// pattern is always matched against the whole path: `**/*.psd`, `drafts/**`.
+#[derive(Clone, Debug, Default)]
+pub struct Ignore {
+    globs: Vec<Glob>,
+    set: GlobSet,
+}
+
+/// A pattern that cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("`{glob}` is not a pattern of paths")]
+pub struct IgnoreError {
+    glob: String,
+    #[source]
+    source: globset::Error,
+}
+
+impl Ignore {
+    /// Reads patterns.
+    pub fn parse<S: AsRef<str>>(globs: &[S]) -> Result<Self, IgnoreError> {
+        let globs: Vec<Glob> =
+            globs.iter().map(|text| parse_glob(text.as_ref())).collect::<Result<_, _>>()?;
+        let mut set = GlobSetBuilder::new();
+        for glob in &globs {
+            set.add(glob.clone());
+        }
+        let set = set.build().map_err(|source| IgnoreError {
+            glob: source.glob().unwrap_or_default().to_owned(),
+            source,
+        })?;
+        Ok(Self { globs, set })
+    }
+
+    /// The first pattern that `path` matches.
+    pub(super) fn matching(&self, path: &str) -> Option<&str> {
+        let first = self.set.matches(path).into_iter().min()?;
+        Some(self.globs.get(first)?.glob())
+    }
+}
+
+fn parse_glob(text: &str) -> Result<Glob, IgnoreError> {
+    GlobBuilder::new(text)
+        .literal_separator(true)
+        .build()
+        .map_err(|source| IgnoreError { glob: text.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_the_whole_path() {
+        let ignore = Ignore::parse(&["**/*.psd", "drafts/**", "*.md"]).unwrap();
+        assert_eq!(ignore.matching("img/hero.psd"), Some("**/*.psd"));
+        assert_eq!(ignore.matching("hero.psd"), Some("**/*.psd"));
+        assert_eq!(ignore.matching("drafts/a/b.html"), Some("drafts/**"));
+        assert_eq!(ignore.matching("README.md"), Some("*.md"));
+        for published in ["docs/README.md", "drafts.html", "img/psd.png"] {
+            assert_eq!(ignore.matching(published), None, "{published}");
+        }
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named() {
+        let error = Ignore::parse(&["ok/*", "a[b"]).unwrap_err();
+        assert_eq!(error.to_string(), "`a[b` is not a pattern of paths");
+    }
+}

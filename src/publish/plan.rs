@@ -1,0 +1,320 @@
+//! What a publish will do, decided before anything is done. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::base::Base;
+use super::build::{Build, Objects};
+use super::options::Options;
+use super::problem::{Ignored, Problem};
+use crate::asset::{AssetPath, ObjectKey};
+use crate::manifest::{Activation, Channel, Entry, Manifest, ReleaseId};
+
+/// What a publish will do. Displayed, it is the dry run that people read.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    pub(super) channel: Channel,
+    pub(super) release: ReleaseId,
+    /// The channel's head that the plan builds on.
+    pub(super) base: Option<Activation>,
+    /// Whether the release already is the channel's head, and whole.
+    pub(super) current: bool,
+    pub(super) steps: Vec<Step>,
+    /// Assets of the head's release that this one has not. Their objects stay.
+    gone: Vec<AssetPath>,
+    warnings: Vec<Problem>,
+    ignored: Vec<Ignored>,
+    remarks: Vec<String>,
+    #[serde(skip)]
+    pub(super) manifest: Manifest,
+    #[serde(skip)]
+    pub(super) objects: Objects,
+}
+
+/// What happens with one object.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "lowercase")]
+pub enum Step {
+    /// It is sent.
+    Put {
+        /// The asset.
+        path: AssetPath,
+        /// Its object.
+        key: ObjectKey,
+        /// Length in bytes.
+        size: u64,
+        /// Why it is sent.
+        reason: Reason,
+    },
+    /// It is there: the head's manifest says so.
+    Keep {
+        /// The asset.
+        path: AssetPath,
+        /// Its object.
+        key: ObjectKey,
+        /// Length in bytes.
+        size: u64,
+    },
+}
+
+/// Why an object is sent.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// The channel had no such asset.
+    New,
+    /// The asset, or something it refers to, has changed.
+    Changed,
+    /// Only header fields differ.
+    Headers,
+}
+
+/// Why a release must not be published.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// More than half of the channel would go.
+    #[error(
+        "the release has {files} files of {bytes} bytes where the channel has {base_files} of \
+         {base_bytes}: allow the shrink if it is meant"
+    )]
+    Shrink {
+        /// Files of the release.
+        files: usize,
+        /// Their bytes.
+        bytes: u64,
+        /// Files of the channel's head.
+        base_files: usize,
+        /// Their bytes.
+        base_bytes: u64,
+    },
+    /// The channel's head was published with a greater order.
+    #[error("order {order} is superseded: the channel is at {head}")]
+    Superseded {
+        /// The order of this publish.
+        order: u64,
+        /// The order of the channel's head.
+        head: u64,
+    },
+    /// A fingerprint that stands for other bytes already.
+    #[error("`{key}` is stored with other bytes: its fingerprint is not unique")]
+    Collision {
+        /// The key.
+        key: ObjectKey,
+    },
+}
+
+/// Decides what has to be done to make `build` the head of a channel that
+/// stands at `base`.
+///
+/// Only objects that the head's manifest names are taken for stored: that an
+/// object merely exists does not tell whether it is whole, or about to be
+/// collected.
+pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused> {
+    let Build { manifest, release, objects, warnings, ignored } = build;
+    let Base { head, manifest: known, remarks } = base;
+    let known = known.unwrap_or_default();
+    let steps = steps(&manifest, &known)?;
+    let is_head = head.as_ref().is_some_and(|head| head.release == release);
+    let current = is_head && steps.iter().all(Step::is_keep);
+    if !current {
+        refuse_older(head.as_ref(), options)?;
+        refuse_shrink(&manifest, &known, options)?;
+    }
+    let gone = known.iter().map(|(path, _)| path);
+    let gone = gone.filter(|path| manifest.get(path.as_str()).is_none()).cloned().collect();
+    let channel = options.channel.clone();
+    Ok(Plan {
+        channel,
+        release,
+        base: head,
+        current,
+        steps,
+        gone,
+        warnings,
+        ignored,
+        remarks,
+        manifest,
+        objects,
+    })
+}
+
+fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
+    let stored: BTreeMap<&ObjectKey, &Entry> =
+        known.iter().map(|(_, entry)| (&entry.key, entry)).collect();
+    manifest
+        .iter()
+        .map(|(path, entry)| {
+            let (path, key, size) = (path.clone(), entry.key.clone(), entry.size);
+            let reason = match stored.get(&entry.key) {
+                Some(known) if known.b3 != entry.b3 => return Err(Refused::Collision { key }),
+                Some(known) if same_headers(known, entry) => {
+                    return Ok(Step::Keep { path, key, size });
+                }
+                Some(_) => Reason::Headers,
+                None if known.get(path.as_str()).is_some() => Reason::Changed,
+                None => Reason::New,
+            };
+            Ok(Step::Put { path, key, size, reason })
+        })
+        .collect()
+}
+
+fn same_headers(one: &Entry, other: &Entry) -> bool {
+    one.content_type == other.content_type && one.cache == other.cache
+}
+
+fn refuse_older(head: Option<&Activation>, options: &Options) -> Result<(), Refused> {
+    match head {
+        Some(head) if options.order != 0 && options.order < head.order => {
+            Err(Refused::Superseded { order: options.order, head: head.order })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_shrink(manifest: &Manifest, known: &Manifest, options: &Options) -> Result<(), Refused> {
+    let (files, base_files) = (manifest.len(), known.len());
+    let (bytes, base_bytes) = (total_bytes(manifest), total_bytes(known));
+    let shrinks = files < base_files.div_ceil(2) || bytes < base_bytes.div_ceil(2);
+    if shrinks && !options.allow_shrink {
+        return Err(Refused::Shrink { files, bytes, base_files, base_bytes });
+    }
+    Ok(())
+}
+
+fn total_bytes(manifest: &Manifest) -> u64 {
+    manifest.iter().map(|(_, entry)| entry.size).sum()
+}
+
+impl Plan {
+    /// The release that the plan makes.
+    pub fn release(&self) -> ReleaseId {
+        self.release
+    }
+
+    /// What happens with each object, in the order of the assets' paths.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether the release already is the channel's head, so that nothing
+    /// will be done.
+    pub fn is_current(&self) -> bool {
+        self.current
+    }
+
+    /// What is wrong with the tree but does not stop the publish.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// What was left out of the release.
+    pub fn ignored(&self) -> &[Ignored] {
+        &self.ignored
+    }
+
+    /// The manifest of the release.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Objects to send, and their bytes.
+    pub fn uploads(&self) -> (usize, u64) {
+        count(self.steps.iter().filter(|step| !step.is_keep()))
+    }
+}
+
+impl Step {
+    fn is_keep(&self) -> bool {
+        matches!(self, Self::Keep { .. })
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Put { size, .. } | Self::Keep { size, .. } => *size,
+        }
+    }
+}
+
+fn count<'a>(steps: impl Iterator<Item = &'a Step>) -> (usize, u64) {
+    steps.fold((0, 0), |(objects, bytes), step| (objects + 1, bytes + step.size()))
+}
+
+impl fmt::Display for Plan {
+    /// Grouped by what happens, with reasons and bytes. What is kept is only
+    /// counted, so that the dry run of a large tree stays readable.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "release {} for channel {}", self.release.short(), self.channel)?;
+        match &self.base {
+            Some(head) => writeln!(f, ", on top of {}", head.release.short())?,
+            None => writeln!(f, ", its first")?,
+        }
+        for remark in &self.remarks {
+            writeln!(f, "remark: {remark}")?;
+        }
+        for reason in [Reason::New, Reason::Changed, Reason::Headers] {
+            self.write_uploads(f, reason)?;
+        }
+        let (objects, bytes) = count(self.steps.iter().filter(|step| step.is_keep()));
+        writeln!(f, "keep {objects} object(s), {}", Size(bytes))?;
+        if !self.gone.is_empty() {
+            writeln!(f, "gone from the release, {} asset(s); their objects stay", self.gone.len())?;
+            self.gone.iter().try_for_each(|path| writeln!(f, "  {path}"))?;
+        }
+        if self.current {
+            writeln!(f, "nothing to do: the release is the head of the channel")
+        } else {
+            writeln!(f, "then switch the channel")
+        }
+    }
+}
+
+impl Plan {
+    fn write_uploads(&self, f: &mut fmt::Formatter<'_>, wanted: Reason) -> fmt::Result {
+        let of_reason =
+            |step: &&Step| matches!(step, Step::Put { reason, .. } if *reason == wanted);
+        let (objects, bytes) = count(self.steps.iter().filter(of_reason));
+        if objects == 0 {
+            return Ok(());
+        }
+        writeln!(f, "upload {wanted}, {objects} object(s), {}", Size(bytes))?;
+        for step in self.steps.iter().filter(of_reason) {
+            if let Step::Put { path, key, size, .. } = step {
+                writeln!(f, "  {path} -> {key}  {}", Size(*size))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Headers => "for its header fields",
+        })
+    }
+}
+
+/// A number of bytes for people: `812 B`, `1.5 KiB`.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut tenths = self.0 * 10 / 1024;
+        let mut unit = 0;
+        while tenths >= 10 * 1024 && unit + 1 < UNITS.len() {
+            tenths /= 1024;
+            unit += 1;
+        }
+        write!(f, "{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    }
+}

@@ -1,0 +1,150 @@
+//! Naming objects: leaves first, circles together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::document::{Document, Names, UrlSpace};
+use super::graph::{self, Component};
+use super::hash::Output;
+use super::parallel::parallel;
+use super::problem::Problem;
+use super::source::{ReadError, SourceFile};
+use crate::asset::{AssetPath, Blake3, Digest, Fingerprint, ObjectKey};
+
+/// What reading a file once tells.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// It is published as it is.
+    Plain(Output),
+    /// It refers to these assets.
+    Document { document: Document, source: Digest, assets: BTreeSet<AssetPath> },
+}
+
+/// Names and final bytes, by the place in the list of files.
+pub(super) type Settled = Vec<Option<(ObjectKey, Output)>>;
+
+/// Names every file, leaves first.
+pub(super) fn settle(
+    files: &[SourceFile],
+    readings: &[Reading],
+    space: &UrlSpace,
+) -> Result<Settled, Vec<Problem>> {
+    let places: BTreeMap<&AssetPath, usize> =
+        files.iter().enumerate().map(|(place, file)| (&file.asset, place)).collect();
+    let references: Vec<Vec<usize>> = readings
+        .iter()
+        .map(|reading| match reading {
+            Reading::Plain(_) => Vec::new(),
+            Reading::Document { assets, .. } => {
+                assets.iter().filter_map(|asset| places.get(asset).copied()).collect()
+            }
+        })
+        .collect();
+    let mut settled: Settled = files.iter().map(|_| None).collect();
+    let mut names = BTreeMap::new();
+    let mut problems = Vec::new();
+    for level in graph::levels(&references) {
+        let settling = Settling { files, readings, space, names: &names };
+        for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
+            match outcome {
+                Err(problem) => problems.push(problem),
+                Ok(members) => members.into_iter().for_each(|(member, named)| {
+                    settled[member] = Some(named);
+                }),
+            }
+        }
+        for member in level.iter().flat_map(|component| &component.members) {
+            if let Some((key, _)) = &settled[*member] {
+                names.insert(files[*member].asset.clone(), key.clone());
+            }
+        }
+    }
+    if problems.is_empty() { Ok(settled) } else { Err(problems) }
+}
+
+/// Names the components of one level; those below have their names.
+struct Settling<'a> {
+    files: &'a [SourceFile],
+    readings: &'a [Reading],
+    space: &'a UrlSpace,
+    names: &'a BTreeMap<AssetPath, ObjectKey>,
+}
+
+impl Settling<'_> {
+    fn component(
+        &self,
+        component: &Component,
+    ) -> Result<Vec<(usize, (ObjectKey, Output))>, Problem> {
+        let members = if component.cyclic { self.cycle(component)? } else { BTreeMap::new() };
+        component
+            .members
+            .iter()
+            .map(|member| {
+                let path = &self.files[*member].asset;
+                let output = match &self.readings[*member] {
+                    Reading::Plain(output) => output.clone(),
+                    Reading::Document { .. } => Output::of(&self.replaced(*member, &members)?),
+                };
+                let key = match members.get(path) {
+                    Some(key) => key.clone(),
+                    None => ObjectKey::for_asset(path, &output.b3.fingerprint()),
+                };
+                Ok((*member, (key, output)))
+            })
+            .collect()
+    }
+
+    /// The names of assets that refer to each other.
+    ///
+    /// No member's final bytes can be hashed before the others' names are
+    /// known. So all are hashed together, in the order of their paths, with
+    /// the same placeholder for the fingerprint in every reference between
+    /// them; each name is then a digest of that and of the member's path.
+    /// The placeholder stands in a whole URL, so another public URL, which
+    /// makes other bytes, makes other names as well.
+    fn cycle(&self, component: &Component) -> Result<BTreeMap<AssetPath, ObjectKey>, Problem> {
+        let placeholder = Digest::of(b"").fingerprint();
+        let named = |fingerprint: &dyn Fn(&AssetPath) -> Fingerprint| {
+            let paths = component.members.iter().map(|member| &self.files[*member].asset);
+            paths
+                .map(|path| (path.clone(), ObjectKey::for_asset(path, &fingerprint(path))))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let placeholders = named(&|_| placeholder.clone());
+        let mut together = Blake3::default();
+        for member in &component.members {
+            add_framed(&mut together, self.files[*member].asset.as_str().as_bytes());
+            add_framed(&mut together, &self.replaced(*member, &placeholders)?);
+        }
+        let together = together.digest();
+        Ok(named(&|path| {
+            let mut own = Blake3::default();
+            own.update(together.as_bytes());
+            own.update(path.as_str().as_bytes());
+            own.digest().fingerprint()
+        }))
+    }
+
+    /// The bytes of a document with the names known so far and those of `members`.
+    fn replaced(
+        &self,
+        member: usize,
+        members: &BTreeMap<AssetPath, ObjectKey>,
+    ) -> Result<Vec<u8>, Problem> {
+        let file = &self.files[member];
+        let bytes = file.read_whole().map_err(|error| Problem::unreadable(&file.asset, &error))?;
+        let Reading::Document { document, source, .. } = &self.readings[member] else {
+            return Ok(bytes);
+        };
+        if Digest::of(&bytes) != *source {
+            return Err(Problem::unreadable(&file.asset, &ReadError::Changed));
+        }
+        let names = Names { members, settled: self.names };
+        Ok(document.replace(&file.asset, &bytes, self.space, names))
+    }
+}
+
+/// Adds `bytes` behind their length, so that two parts never read as one.
+fn add_framed(hasher: &mut Blake3, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}

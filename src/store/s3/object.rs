@@ -1,0 +1,164 @@
+//! The SDK's values as awning's.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use futures_util::{StreamExt as _, stream};
+
+use super::super::{
+    ByteRange, ListPage, Listed, Object, ObjectBody, ObjectHead, ObjectHeaders, Operation,
+    StoreError, StoreErrorKind,
+};
+
+/// A range as a header field.
+pub(super) fn range(range: ByteRange) -> String {
+    match range {
+        ByteRange::Bounded(first, last) => format!("bytes={first}-{last}"),
+        ByteRange::From(first) => format!("bytes={first}-"),
+        ByteRange::Last(count) => format!("bytes=-{count}"),
+    }
+}
+
+/// An ETag without its quotes.
+pub(super) fn bare(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
+
+/// Takes the fields that the outputs of GET and HEAD share.
+macro_rules! head {
+    ($output:expr, $size:expr) => {
+        ObjectHead {
+            size: $size,
+            etag: $output.e_tag.take(),
+            last_modified: $output.last_modified.as_ref().and_then(system_time),
+            version: $output.version_id.take(),
+            headers: ObjectHeaders {
+                content_type: $output.content_type.take(),
+                cache_control: $output.cache_control.take(),
+                content_encoding: $output.content_encoding.take(),
+                content_disposition: $output.content_disposition.take(),
+                content_language: $output.content_language.take(),
+                meta: $output.metadata.take().unwrap_or_default().into_iter().collect(),
+            },
+        }
+    };
+}
+
+/// An object whose body is about to arrive. A body that stands still for
+/// `idle` while it is waited for ends with an error.
+pub(super) fn found(
+    key: &str,
+    mut output: GetObjectOutput,
+    idle: Duration,
+) -> Result<Object, StoreError> {
+    let length = announced(Operation::Get, key, output.content_length)?;
+    let part = output.content_range.as_deref().and_then(parse_content_range);
+    let (size, part) = match part {
+        Some((first, last, size)) => (size, Some((first, last))),
+        None => (length, None),
+    };
+    let head = head!(output, size);
+    let body = Body { key: key.to_owned(), bytes: output.body, left: length, idle };
+    Ok(Object { head, body: body.into_stream(), part })
+}
+
+/// What is known of an object.
+pub(super) fn head(key: &str, mut output: HeadObjectOutput) -> Result<ObjectHead, StoreError> {
+    let size = announced(Operation::Head, key, output.content_length)?;
+    Ok(head!(output, size))
+}
+
+/// A page of a listing.
+pub(super) fn page(output: ListObjectsV2Output) -> ListPage {
+    let more = output.is_truncated.unwrap_or_default();
+    let objects = output.contents.unwrap_or_default().into_iter().filter_map(|object| {
+        let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+        Some(Listed { key: object.key?, size, etag: object.e_tag })
+    });
+    ListPage { objects: objects.collect(), more }
+}
+
+struct Body {
+    key: String,
+    bytes: ByteStream,
+    left: u64,
+    idle: Duration,
+}
+
+impl Body {
+    fn into_stream(self) -> ObjectBody {
+        let chunks = stream::unfold(Some(self), |body| async {
+            let mut body = body?;
+            match tokio::time::timeout(body.idle, body.bytes.next()).await {
+                Ok(Some(Ok(chunk))) => match body.left.checked_sub(chunk.len() as u64) {
+                    Some(left) => Some((Ok(chunk), Some(Self { left, ..body }))),
+                    None => Some((Err(body.broken("more bytes than announced")), None)),
+                },
+                Ok(None) if body.left == 0 => None,
+                Ok(None) => Some((Err(body.broken("fewer bytes than announced")), None)),
+                Ok(Some(Err(error))) => Some((Err(body.broken(error)), None)),
+                Err(elapsed) => Some((Err(body.broken(elapsed)), None)),
+            }
+        });
+        chunks.boxed()
+    }
+
+    fn broken(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        StoreError::new(Operation::Get, &self.key, StoreErrorKind::Unavailable, why)
+    }
+}
+
+/// `bytes 0-4/10` as first, last and size.
+fn parse_content_range(text: &str) -> Option<(u64, u64, u64)> {
+    let (span, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = span.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
+}
+
+fn announced(operation: Operation, key: &str, length: Option<i64>) -> Result<u64, StoreError> {
+    let length = length.and_then(|length| u64::try_from(length).ok());
+    let why = "the store did not say how long the object is";
+    length.ok_or_else(|| StoreError::new(operation, key, StoreErrorKind::Unavailable, why))
+}
+
+fn system_time(at: &DateTime) -> Option<SystemTime> {
+    let seconds = u64::try_from(at.secs()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_written_as_the_rfc_has_them() {
+        assert_eq!(range(ByteRange::Bounded(2, 5)), "bytes=2-5");
+        assert_eq!(range(ByteRange::From(2)), "bytes=2-");
+        assert_eq!(range(ByteRange::Last(5)), "bytes=-5");
+    }
+
+    #[test]
+    fn a_content_range_names_the_part_and_the_whole() {
+        assert_eq!(parse_content_range("bytes 0-4/10"), Some((0, 4, 10)));
+        for text in ["", "bytes */10", "bytes 0-4/*", "items 0-4/10"] {
+            assert_eq!(parse_content_range(text), None, "{text}");
+        }
+    }
+
+    async fn read(bytes: ByteStream, announced: i64) -> Result<usize, StoreErrorKind> {
+        let output = GetObjectOutput::builder().body(bytes).content_length(announced).build();
+        let object = found("k", output, Duration::from_secs(5)).unwrap();
+        object.collect("k", 100).await.map(|body| body.len()).map_err(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_than_announced_is_an_error() {
+        let body = || ByteStream::from_static(b"12345");
+        assert_eq!(read(body(), 5).await, Ok(5));
+        assert_eq!(read(body(), 6).await, Err(StoreErrorKind::Unavailable));
+        assert_eq!(read(body(), 4).await, Err(StoreErrorKind::Unavailable));
+    }
+}

@@ -1,0 +1,156 @@
+//! A store in front of another that notes every call, and makes one of them
+//! fail, wait, or never return.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use awning::store::memory::MemoryStore;
+use awning::store::{
+    GetOutcome, GetRequest, ListPage, ObjectHead, ObjectHeaders, ObjectRead, ObjectWrite,
+    Operation, PutReceipt, StoreError, StoreErrorKind,
+};
+use bytes::Bytes;
+use futures_util::future::{self, BoxFuture};
+use futures_util::{Future, FutureExt as _};
+use tokio::sync::Notify;
+
+/// What goes wrong with the calls that [`Probe`] sees.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The call with this number, counted from 0, never returns and has no effect.
+    HangBefore(usize),
+    /// The call with this number takes effect but never returns.
+    HangAfter(usize),
+    /// The call with this number waits until it is let go.
+    Wait(usize),
+    /// Calls of this operation whose key contains the text are refused.
+    Refuse(Operation, &'static str, StoreErrorKind),
+    /// Bytes put under keys that contain the text are stored damaged.
+    Damage(&'static str),
+}
+
+/// A store in front of `inner`.
+#[derive(Debug)]
+pub struct Probe {
+    pub inner: Arc<MemoryStore>,
+    fault: Fault,
+    calls: Mutex<Vec<String>>,
+    next: AtomicUsize,
+    reached: Notify,
+    let_go: Notify,
+}
+
+impl Probe {
+    pub fn new(inner: &Arc<MemoryStore>, fault: Fault) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            fault,
+            calls: Mutex::default(),
+            next: AtomicUsize::new(0),
+            reached: Notify::new(),
+            let_go: Notify::new(),
+        }
+    }
+
+    /// All calls so far, as `PUT key`.
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// Returns when the call that hangs or waits has come.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets the waiting call go on.
+    pub fn let_go(&self) {
+        self.let_go.notify_one();
+    }
+
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        effect: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        self.calls.lock().unwrap().push(format!("{} {key}", verb(operation)));
+        match self.fault {
+            Fault::HangBefore(at) if at == number => self.hang().await,
+            Fault::HangAfter(at) if at == number => {
+                let _ = effect.await;
+                self.hang().await
+            }
+            Fault::Wait(at) if at == number => {
+                self.reached.notify_one();
+                self.let_go.notified().await;
+                effect.await
+            }
+            Fault::Refuse(refused, text, kind) if refused == operation && key.contains(text) => {
+                Err(StoreError::new(operation, key, kind, "injected"))
+            }
+            _ => effect.await,
+        }
+    }
+
+    async fn hang<T>(&self) -> T {
+        self.reached.notify_one();
+        future::pending().await
+    }
+}
+
+fn verb(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Get => "GET",
+        Operation::Head => "HEAD",
+        Operation::Put => "PUT",
+        Operation::List => "LIST",
+        Operation::Delete => "DELETE",
+    }
+}
+
+impl ObjectRead for Probe {
+    fn get<'a>(
+        &'a self,
+        key: &'a str,
+        request: GetRequest,
+    ) -> BoxFuture<'a, Result<GetOutcome, StoreError>> {
+        self.call(Operation::Get, key, self.inner.get(key, request)).boxed()
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHead, StoreError>> {
+        self.call(Operation::Head, key, self.inner.head(key)).boxed()
+    }
+}
+
+impl ObjectWrite for Probe {
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        mut body: Bytes,
+        headers: &'a ObjectHeaders,
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
+        if matches!(self.fault, Fault::Damage(text) if key.contains(text)) {
+            body = Bytes::from("damaged");
+        }
+        self.call(Operation::Put, key, self.inner.put(key, body, headers)).boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
+        self.call(Operation::List, prefix, self.inner.list(prefix, after)).boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        key: &'a str,
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.call(Operation::Delete, key, self.inner.delete(key, version)).boxed()
+    }
+}
