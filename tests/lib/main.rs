@@ -1,5 +1,4 @@
 //! The library's tests: one binary, a file per topic.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin;
 mod architecture;
@@ -10,6 +9,12 @@ mod listener;
 mod publish;
 mod rewrite;
 mod s3_store;
+mod serve;
 mod shield;
+mod shield_assets;
+mod shield_collapsing;
+mod shield_conditional;
+mod shield_memory;
+mod shield_releases;
 mod store_contract;
 mod storefront;
