@@ -261,3 +261,26 @@ fn is_incomplete(error: &io::Error) -> bool {
 fn part_name(part: u16) -> String {
     format!("{part:05}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn uploads_under_way_are_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path(), Clock::System).unwrap();
+        let purpose = Purpose {
+            bucket: "shop".to_owned(),
+            key: "k".to_owned(),
+            initiated: 0,
+            headers: Headers::default(),
+        };
+        let begin = || directory.uploads().begin(&directory, purpose.clone());
+        let numbers: Vec<_> = (0..UPLOADS_MAX).map(|_| begin().unwrap()).collect();
+        assert!(matches!(begin(), Err(UploadError::TooMany)));
+        directory.uploads().abort(numbers[7]).unwrap();
+        begin().unwrap();
+    }
+}
