@@ -119,7 +119,7 @@ mod tests {
             let bytes = receiver.recv().await?;
             Some((Ok(Frame::data(Bytes::from_static(bytes))), receiver))
         });
-        (sender, BodyExt::boxed_unsync(StreamBody::new(frames)))
+        (sender, StreamBody::new(frames).boxed_unsync())
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,10 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod architecture;
 mod bucket;
+mod gate;
 mod harness;
+mod listener;
 mod publish;
 mod rewrite;
 mod s3_store;
+mod shield_assets;
+mod shield_collapsing;
+mod shield_conditional;
+mod shield_memory;
+mod shield_releases;
 mod store_contract;
+mod storefront;

@@ -1,0 +1,257 @@
+//! A bucket that counts what is asked of it, waits when told to, and breaks
+//! off or lies on demand.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use awning::clock::Clock;
+use awning::store::memory::MemoryStore;
+use awning::store::{
+    GetOutcome, GetRequest, Object, ObjectHead, ObjectRead, Operation, StoreError, StoreErrorKind,
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::sync::watch;
+
+/// The scripted bucket.
+pub(crate) struct Origin {
+    pub(crate) store: MemoryStore,
+    gets: Mutex<HashMap<String, usize>>,
+    heads: AtomicUsize,
+    ranges: Mutex<Vec<GetRequest>>,
+    scripts: Mutex<HashMap<String, Script>>,
+    arrived: watch::Sender<usize>,
+    gate: watch::Sender<bool>,
+    pub(crate) chunks: Arc<Chunks>,
+}
+
+/// What happens to the reads of one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Script {
+    /// The read fails.
+    Fails(StoreErrorKind),
+    /// The body breaks off with an error after this many bytes.
+    BreaksAfter(usize),
+    /// The body ends after this many bytes as if it were whole.
+    EndsAfter(usize),
+    /// The byte at this offset is another one.
+    Lies(usize),
+    /// The body waits for the gate after this many bytes.
+    WaitsAfter(usize),
+    /// Nothing ever comes.
+    Hangs,
+    /// A body comes only up to here and then nothing more.
+    StallsAfter(usize),
+}
+
+/// Chunks of bodies that exist now, and the most that ever did, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    live: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+struct Chunk {
+    bytes: Bytes,
+    count: Arc<Chunks>,
+}
+
+impl Origin {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            store: MemoryStore::new(clock),
+            gets: Mutex::default(),
+            heads: AtomicUsize::new(0),
+            ranges: Mutex::default(),
+            scripts: Mutex::default(),
+            arrived: watch::channel(0).0,
+            gate: watch::channel(true).0,
+            chunks: Arc::default(),
+        })
+    }
+
+    /// Reads so far of keys that end like this.
+    pub(crate) fn gets(&self, suffix: &str) -> usize {
+        let gets = self.gets.lock().unwrap();
+        gets.iter().filter(|(key, _)| key.ends_with(suffix)).map(|(_, count)| count).sum()
+    }
+
+    /// Look-ups so far.
+    pub(crate) fn heads(&self) -> usize {
+        self.heads.load(Ordering::SeqCst)
+    }
+
+    /// What was last asked for.
+    pub(crate) fn last_get(&self) -> GetRequest {
+        self.ranges.lock().unwrap().last().cloned().expect("something was read")
+    }
+
+    /// From now on, reads of this key go like this.
+    pub(crate) fn script(&self, key: &str, script: Script) {
+        self.scripts.lock().unwrap().insert(key.to_owned(), script);
+    }
+
+    /// From now on, reads of this key go well.
+    pub(crate) fn recover(&self, key: &str) {
+        self.scripts.lock().unwrap().remove(key);
+    }
+
+    /// Reads wait until [`Origin::open`].
+    pub(crate) fn close(&self) {
+        self.gate.send_replace(false);
+    }
+
+    /// Lets all reads go on.
+    pub(crate) fn open(&self) {
+        self.gate.send_replace(true);
+    }
+
+    /// Waits until this many reads have begun.
+    pub(crate) async fn asked(&self, count: usize) {
+        self.arrived.subscribe().wait_for(|seen| *seen >= count).await.unwrap();
+    }
+
+    async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {
+        *self.gets.lock().unwrap().entry(key.to_owned()).or_default() += 1;
+        self.ranges.lock().unwrap().push(request.clone());
+        self.arrived.send_modify(|count| *count += 1);
+        let script = self.scripts.lock().unwrap().get(key).copied();
+        match script {
+            Some(Script::Fails(kind)) => {
+                return Err(StoreError::new(Operation::Get, key, kind, "scripted"));
+            }
+            Some(Script::Hangs) => std::future::pending().await,
+            Some(Script::WaitsAfter(_)) => {}
+            _ => {
+                self.gate.subscribe().wait_for(|open| *open).await.unwrap();
+            }
+        }
+        match self.store.get(key, request).await? {
+            GetOutcome::Found(object) => Ok(GetOutcome::Found(self.play(key, object, script))),
+            GetOutcome::NotModified => Ok(GetOutcome::NotModified),
+        }
+    }
+
+    fn play(&self, key: &str, object: Object, script: Option<Script>) -> Object {
+        let count = Arc::clone(&self.chunks);
+        let mut body =
+            object.body.map(move |chunk| chunk.map(|bytes| Chunk::track(bytes, &count))).boxed();
+        let broken =
+            StoreError::new(Operation::Get, key, StoreErrorKind::Unavailable, "connection reset");
+        body = match script {
+            Some(Script::BreaksAfter(length)) => {
+                first(body, length).chain(stream::iter([Err(broken)])).boxed()
+            }
+            Some(Script::EndsAfter(length)) => first(body, length),
+            Some(Script::Lies(at)) => lie(body, at),
+            Some(Script::StallsAfter(length)) => {
+                first(body, length).chain(stream::pending()).boxed()
+            }
+            Some(Script::WaitsAfter(length)) => wait(body, length, self.gate.subscribe()),
+            _ => body,
+        };
+        Object { body, ..object }
+    }
+}
+
+impl ObjectRead for Origin {
+    fn get<'a>(
+        &'a self,
+        key: &'a str,
+        request: GetRequest,
+    ) -> BoxFuture<'a, Result<GetOutcome, StoreError>> {
+        self.read(key, request).boxed()
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHead, StoreError>> {
+        self.heads.fetch_add(1, Ordering::SeqCst);
+        self.store.head(key)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").finish_non_exhaustive()
+    }
+}
+
+impl Chunks {
+    /// The most bytes that existed at a time.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::SeqCst)
+    }
+
+    /// The bytes that exist now.
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::SeqCst)
+    }
+}
+
+impl Chunk {
+    /// A copy that is counted until its last clone is dropped.
+    fn track(bytes: Bytes, count: &Arc<Chunks>) -> Bytes {
+        let live = count.live.fetch_add(bytes.len(), Ordering::SeqCst) + bytes.len();
+        count.peak.fetch_max(live, Ordering::SeqCst);
+        let bytes = Bytes::copy_from_slice(&bytes);
+        Bytes::from_owner(Self { bytes, count: Arc::clone(count) })
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.count.live.fetch_sub(self.bytes.len(), Ordering::SeqCst);
+    }
+}
+
+type Body = stream::BoxStream<'static, Result<Bytes, StoreError>>;
+
+/// The first bytes of a body.
+fn first(body: Body, length: usize) -> Body {
+    let cut = body.scan(length, |left, chunk| {
+        let part = chunk.map(|bytes| bytes.slice(..bytes.len().min(*left)));
+        *left -= part.as_ref().map_or(0, Bytes::len);
+        std::future::ready(Some(part))
+    });
+    // Ends with the first chunk that lies wholly behind the cut.
+    cut.take_while(|part| std::future::ready(!part.as_ref().is_ok_and(Bytes::is_empty))).boxed()
+}
+
+fn lie(body: Body, at: usize) -> Body {
+    body.scan(0, move |offset, chunk| {
+        let told = chunk.map(|bytes| {
+            let mut bytes = bytes.to_vec();
+            if let Some(byte) = at.checked_sub(*offset).and_then(|at| bytes.get_mut(at)) {
+                *byte = !*byte;
+            }
+            *offset += bytes.len();
+            Bytes::from(bytes)
+        });
+        std::future::ready(Some(told))
+    })
+    .boxed()
+}
+
+/// A body that comes up to an offset, and the rest when the gate is open.
+fn wait(body: Body, length: usize, gate: watch::Receiver<bool>) -> Body {
+    body.scan((0, gate), move |(offset, gate), chunk| {
+        let begins = *offset;
+        *offset += chunk.as_ref().map_or(0, Bytes::len);
+        let mut gate = gate.clone();
+        async move {
+            if begins >= length {
+                gate.wait_for(|open| *open).await.unwrap();
+            }
+            Some(chunk)
+        }
+    })
+    .boxed()
+}

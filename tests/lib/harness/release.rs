@@ -1,0 +1,198 @@
+//! Releases made by hand, and shields that serve them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use awning::asset::{AssetPath, Digest, KeyLayout, ObjectKey, media};
+use awning::clock::{Clock, ManualClock};
+use awning::manifest::{Activation, Channel, Entry, Manifest, ReleaseId, Variant};
+use awning::rewrite::{Mount, PublicBase};
+use awning::semantics::encoding::Coding;
+use awning::shield::Shield;
+use awning::shield::config::{Config, Limits, MountedChannel, Serve, SiteConfig};
+use awning::shield::metrics::Metrics;
+use awning::store::{ObjectHeaders, ObjectWrite as _};
+use bytes::Bytes;
+use url::Url;
+
+use super::origin::Origin;
+
+/// The hosts of [`Street`], one for each kind of site.
+pub(crate) const CDN: &str = "cdn.example.nl";
+pub(crate) const SITE: &str = "www.example.nl";
+pub(crate) const SHOP: &str = "shop.example.nl";
+
+/// 2026-11-25, when all tests begin.
+pub(crate) const BEGIN: Duration = Duration::from_secs(1_795_564_800);
+
+/// The assets of one release.
+#[derive(Default)]
+pub(crate) struct Release {
+    entries: BTreeMap<AssetPath, Entry>,
+    objects: Vec<(ObjectKey, Bytes, ObjectHeaders)>,
+}
+
+/// A bucket, a clock, and a shield with an assets site, a release site and a
+/// storefront before it.
+pub(crate) struct Street {
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) clock: ManualClock,
+    pub(crate) shield: Arc<Shield>,
+}
+
+impl Release {
+    /// Adds an asset with this content.
+    pub(crate) fn with(mut self, path: &str, content: impl Into<Bytes>) -> Self {
+        let (path, content) = (AssetPath::parse(path).unwrap(), content.into());
+        let b3 = Digest::of(&content);
+        let entry = Entry {
+            b3,
+            cache: "public, max-age=31536000, immutable".into(),
+            content_type: media::content_type(&path),
+            integrity: "sha384-".into(),
+            key: ObjectKey::for_asset(&path, &b3.fingerprint()),
+            refs: Vec::new(),
+            size: content.len() as u64,
+            variants: BTreeMap::new(),
+        };
+        self.objects.push((entry.key.clone(), content, headers(&entry)));
+        self.entries.insert(path, entry);
+        self
+    }
+
+    /// Adds a coding of an asset that is there. The bytes need not be coded:
+    /// nothing in the shield decodes them.
+    pub(crate) fn with_variant(
+        mut self,
+        path: &str,
+        coding: Coding,
+        content: impl Into<Bytes>,
+    ) -> Self {
+        let content = content.into();
+        let entry = self.entries.get_mut(path).unwrap();
+        let key = ObjectKey::parse(&format!("{}{}", entry.key, coding.suffix())).unwrap();
+        let (b3, size) = (Digest::of(&content), content.len() as u64);
+        entry.variants.insert(coding, Variant { b3, key: key.clone(), size });
+        self.objects.push((key, content, headers(entry)));
+        self
+    }
+
+    /// The key of an asset's object.
+    pub(crate) fn key(&self, path: &str) -> String {
+        self.entries[path].key.to_string()
+    }
+
+    /// The public path of an asset's object.
+    pub(crate) fn name(&self, path: &str) -> String {
+        format!("/{}", self.entries[path].key.public_name().unwrap())
+    }
+
+    /// Puts the objects, the manifest and the head into a bucket.
+    pub(crate) async fn publish(&self, origin: &Origin, seq: u64) -> ReleaseId {
+        let keys = KeyLayout::default();
+        for (key, content, headers) in &self.objects {
+            origin.store.put(&keys.object(key), content.clone(), headers).await.unwrap();
+        }
+        let (release, bytes) = Manifest::new(self.entries.clone()).to_bytes().unwrap();
+        let headers = ObjectHeaders::default();
+        origin.store.put(&keys.manifest(release), bytes.into(), &headers).await.unwrap();
+        put_head(origin, release, seq).await;
+        release
+    }
+}
+
+impl Street {
+    /// A street with this release published and read.
+    pub(crate) async fn with(release: &Release) -> Self {
+        Self::of_memory(release, 64 * 1024 * 1024).await
+    }
+
+    /// The same with another bound on memory.
+    pub(crate) async fn of_memory(release: &Release, bytes_max: u64) -> Self {
+        let street = Self::unpublished(bytes_max);
+        release.publish(&street.origin, 1).await;
+        let report = street.shield.refresh().await;
+        assert!(street.shield.readiness().ready, "{report:?}");
+        street
+    }
+
+    /// A street whose bucket is empty.
+    pub(crate) fn unpublished(bytes_max: u64) -> Self {
+        let clock = ManualClock::at(UNIX_EPOCH + BEGIN);
+        let origin = Origin::new(Clock::Manual(clock.clone()));
+        let shield = Shield::new(
+            config(bytes_max),
+            Some(origin.clone()),
+            KeyLayout::default(),
+            Clock::Manual(clock.clone()),
+            Arc::new(Metrics::default()),
+        );
+        Self { origin, clock, shield: shield.unwrap() }
+    }
+
+    /// The value of a metric with exactly these labels; 0 when it is not there.
+    pub(crate) fn metric(&self, name_and_labels: &str) -> f64 {
+        let text = self.shield.metrics().render();
+        let value = text.lines().find_map(|line| line.strip_prefix(name_and_labels));
+        value.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+}
+
+/// Makes a release the head of the channel.
+pub(crate) async fn put_head(origin: &Origin, release: ReleaseId, seq: u64) {
+    let head = Activation {
+        activated: String::new(),
+        channel: channel(),
+        nonce: "n".into(),
+        order: 0,
+        release,
+        seq,
+    };
+    put_head_bytes(origin, serde_json::to_vec(&head).unwrap()).await;
+}
+
+/// Puts these bytes where the channel's head lies.
+pub(crate) async fn put_head_bytes(origin: &Origin, bytes: impl Into<Bytes>) {
+    let key = KeyLayout::default().head(channel());
+    origin.store.put(&key, bytes.into(), &ObjectHeaders::default()).await.unwrap();
+}
+
+/// A configuration with one site of each kind.
+pub(crate) fn config(memory_bytes_max: u64) -> Config {
+    let upstream = Url::parse("http://127.0.0.1:9").unwrap();
+    Config {
+        sites: vec![
+            site(CDN, Serve::Assets, "/"),
+            site(SITE, Serve::Release, "/"),
+            site(SHOP, Serve::Storefront { upstream }, "/static/"),
+        ],
+        memory_bytes_max,
+        trusted_proxies: Vec::new(),
+        limits: Limits::standard(),
+    }
+}
+
+/// A site of one channel.
+pub(crate) fn site(host: &str, serve: Serve, mount: &str) -> SiteConfig {
+    SiteConfig {
+        hosts: vec![host.to_owned()],
+        serve,
+        assets: vec![MountedChannel { mount: Mount::at(mount), channel: channel() }],
+        public: PublicBase::parse(&format!("https://{CDN}")).unwrap(),
+        rewrite: true,
+    }
+}
+
+pub(crate) fn channel() -> Channel {
+    Channel::parse("production").unwrap()
+}
+
+fn headers(entry: &Entry) -> ObjectHeaders {
+    ObjectHeaders {
+        content_type: Some(entry.content_type.clone()),
+        cache_control: Some(entry.cache.clone()),
+        meta: BTreeMap::from([("blake3".to_owned(), entry.b3.to_string())]),
+        ..ObjectHeaders::default()
+    }
+}

@@ -1,0 +1,82 @@
+//! One request to a shield, and what the visitor saw.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use awning::shield::body::{ResponseBody, empty};
+use awning::shield::{GatedRequest, Shield};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http_body_util::BodyExt as _;
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Visit(GatedRequest);
+
+/// What a visitor saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// The body, unless it broke off.
+    pub(crate) body: Result<Bytes, String>,
+}
+
+/// A GET of a path.
+pub(crate) fn get(host: &str, path: &str) -> Visit {
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (path, None),
+    };
+    Visit(GatedRequest {
+        method: Method::GET,
+        scheme: "https",
+        host: host.to_owned(),
+        authority: host.to_owned(),
+        path: path.to_owned(),
+        query,
+        headers: HeaderMap::new(),
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        from_trusted_proxy: false,
+    })
+}
+
+impl Visit {
+    /// With another method.
+    pub(crate) fn method(mut self, method: &str) -> Self {
+        self.0.method = Method::from_bytes(method.as_bytes()).unwrap();
+        self
+    }
+
+    /// With a header field.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).unwrap();
+        self.0.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// The response, its body not read.
+    pub(crate) async fn begin(self, shield: &Arc<Shield>) -> Response<ResponseBody> {
+        shield.respond_to(self.0, empty()).await
+    }
+
+    /// The response, read to its end.
+    pub(crate) async fn of(self, shield: &Arc<Shield>) -> Seen {
+        let (head, body) = self.begin(shield).await.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes());
+        let body = body.map_err(|error| error.to_string());
+        Seen { status: head.status.as_u16(), headers: head.headers, body }
+    }
+}
+
+impl Seen {
+    /// A header field as text; empty when it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(self.body.as_ref().unwrap()).unwrap()
+    }
+}
