@@ -29,12 +29,74 @@ pub(crate) fn decide(known: Known, wanted: &Wanted, now: SystemTime) -> Decision
         Known::Absent => return Decision::Refuse(Fault::NotFound),
         Known::Stored(stored) => stored,
     };
-    let published = wanted.published.as_ref();
-    if published.is_some_and(|published| published.digest != stored.object) {
+    if !wanted.is(&stored) {
         return Decision::Fetch(Forward::UriMiss);
     }
     if stored.age(now) >= IMMUTABLE {
         return Decision::Fetch(Forward::Stale);
     }
     Decision::Serve(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::asset::{AssetPath, Digest, ObjectKey};
+    use crate::semantics::validator::EntityTag;
+    use crate::shield::cache::{Epoch, Head};
+    use crate::shield::wanted::Published;
+
+    fn wanted(digest: Option<Digest>) -> Wanted {
+        let path = AssetPath::parse("a.abcdefghijklmn23.css").unwrap();
+        let published = digest.map(|digest| Published {
+            digest,
+            size: 0,
+            content: digest.fingerprint(),
+            content_type: HeaderValue::from_static("text/css"),
+        });
+        Wanted { published, ..Wanted::unlisted(ObjectKey::of_public_name(&path)) }
+    }
+
+    fn stored(object: Digest) -> Known {
+        let head = Head {
+            content_type: HeaderValue::from_static("text/css"),
+            content_encoding: None,
+            content_disposition: None,
+            content_language: None,
+            tag: EntityTag { content: object.fingerprint(), coding: None },
+            modified: None,
+            size: 0,
+        };
+        let (pieces, fill_epoch, stored_at) = (Box::default(), Epoch::default(), UNIX_EPOCH);
+        let stored = StoredResponse { head, object, pieces, fill_epoch, stored_at };
+        Known::Stored(Arc::new(stored))
+    }
+
+    #[test]
+    fn each_state_of_the_cache_has_its_decision() {
+        let (right, other) = (Digest::of(b"right"), Digest::of(b"other"));
+        let year = UNIX_EPOCH + IMMUTABLE;
+        let second = Duration::from_secs(1);
+        let table = [
+            (Known::Nothing, None, year, "fetch uri-miss"),
+            (Known::Absent, Some(right), year, "refuse absent"),
+            (stored(right), Some(right), year - second, "serve"),
+            (stored(right), None, UNIX_EPOCH, "serve"),
+            (stored(right), Some(right), UNIX_EPOCH - second, "serve"),
+            (stored(right), Some(right), year, "fetch stale"),
+            (stored(other), Some(right), UNIX_EPOCH, "fetch uri-miss"),
+        ];
+        for (known, digest, now, expected) in table {
+            let decided = match decide(known, &wanted(digest), now) {
+                Decision::Serve(_) => "serve".to_owned(),
+                Decision::Fetch(reason) => format!("fetch {reason}"),
+                Decision::Refuse(fault) => format!("refuse {}", fault.name()),
+            };
+            assert_eq!(decided, expected);
+        }
+    }
 }

@@ -50,6 +50,10 @@ impl Shield {
                 break;
             }
         }
+        // A release says that this name exists; the bucket cannot unsay it.
+        if last.0 == Fault::NotFound && !policy.ages {
+            last.0 = Fault::Lost;
+        }
         fault(last.0, last.1)
     }
 
@@ -96,6 +100,8 @@ impl Shield {
         }
         let status = |stored| forwarded(policy, reason, stored, collapsed);
         match flight.answered().await {
+            // A flight may have been started under a name without a manifest.
+            Progress::Whole(stored) if !wanted.is(&stored) => Err(failed(Fault::Corrupt)),
             Progress::Whole(stored) => Ok(whole(request, policy, &stored, status(true), None)),
             Progress::Arriving(head, _) => {
                 Ok(arriving(request, policy, &head, flight, status(true)))

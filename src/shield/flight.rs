@@ -202,3 +202,80 @@ impl Handover {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::ObjectKey;
+
+    fn key(number: usize) -> CacheKey {
+        CacheKey::Object(ObjectKey::parse(&format!("a/{number}")).unwrap())
+    }
+
+    fn join(flights: &Flights, key: &CacheKey, epochs: &Epochs) -> Result<Joined<()>, Fault> {
+        flights.join(
+            key,
+            epochs,
+            || None,
+            async |takeoff: Takeoff| {
+                std::future::pending::<()>().await;
+                drop(takeoff);
+            },
+        )
+    }
+
+    fn led(joined: Result<Joined<()>, Fault>) -> bool {
+        matches!(joined, Ok(Joined::Leader(_)))
+    }
+
+    #[tokio::test]
+    async fn no_more_than_4096_flights_are_under_way() {
+        let (flights, epochs) = (Flights::default(), Epochs::default());
+        for number in 0..FLIGHTS_MAX {
+            assert!(led(join(&flights, &key(number), &epochs)));
+        }
+        let refused = join(&flights, &key(FLIGHTS_MAX), &epochs);
+        assert!(matches!(refused, Err(Fault::Overloaded)));
+        assert!(matches!(join(&flights, &key(0), &epochs), Ok(Joined::Follower(_))));
+    }
+
+    #[tokio::test]
+    async fn a_flight_from_before_a_purge_is_not_joined_and_does_not_end_the_next() {
+        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+        let early = flights.join(
+            &key(0),
+            &epochs,
+            || None::<()>,
+            async |takeoff| {
+                let _ = receiver.await;
+                takeoff.land(Progress::Failed(Fault::Timeout));
+            },
+        );
+        let Ok(Joined::Leader(mut early)) = early else { panic!("{early:?}") };
+        epochs.advance();
+        assert!(led(join(&flights, &key(0), &epochs)));
+
+        sender.send(()).unwrap();
+        assert!(matches!(early.answered().await, Progress::Failed(Fault::Timeout)));
+        assert!(matches!(join(&flights, &key(0), &epochs), Ok(Joined::Follower(_))));
+    }
+
+    #[tokio::test]
+    async fn a_forward_that_panics_fails_its_clients_and_is_flown_again() {
+        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let joined = flights.join(
+            &key(0),
+            &epochs,
+            || None::<()>,
+            async |takeoff: Takeoff| {
+                takeoff.release(&[]);
+                panic!("scripted");
+            },
+        );
+        let Ok(Joined::Leader(mut flight)) = joined else { panic!("{joined:?}") };
+        assert!(matches!(flight.answered().await, Progress::Failed(Fault::Unavailable)));
+        assert!(matches!(flight.piece(0).await, Err(Fault::Unavailable)));
+        assert!(led(join(&flights, &key(0), &epochs)));
+    }
+}

@@ -135,7 +135,7 @@ fn body(
     bytes: impl futures_util::Stream<Item = Result<Bytes, Fault>> + Send + 'static,
 ) -> ResponseBody {
     use futures_util::StreamExt as _;
-    let frames = bytes.map(|part| part.map(Frame::data).map_err(|fault| BoxError::from(fault)));
+    let frames = bytes.map(|part| part.map(Frame::data).map_err(BoxError::from));
     StreamBody::new(frames).boxed_unsync()
 }
 

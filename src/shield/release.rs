@@ -15,12 +15,10 @@ use tokio::time::timeout;
 
 use crate::asset::{AssetPath, KeyLayout, ObjectKey};
 use crate::manifest::{
-    Activation, Channel, Entry, MANIFEST_BYTES_MAX, Manifest, ManifestError, ReleaseId,
+    ACTIVATION_BYTES_MAX, Activation, ActivationError, Channel, Entry, MANIFEST_BYTES_MAX,
+    Manifest, ManifestError, ReleaseId,
 };
 use crate::store::{GetOutcome, GetRequest, ObjectRead, StoreError, StoreErrorKind};
-
-/// Largest head record that is read.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long one channel may take to be read, manifest included.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -94,10 +92,8 @@ enum RefreshError {
     NoHead,
     #[error("the head cannot be read")]
     Head(#[source] StoreError),
-    #[error("the head is not an activation record")]
-    Malformed(#[source] serde_json::Error),
-    #[error("the head is of channel `{0}`")]
-    OtherChannel(Channel),
+    #[error("the head cannot be believed")]
+    Doubtful(#[source] ActivationError),
     #[error("the head is older than the release that is served")]
     Older,
     #[error("the manifest cannot be read")]
@@ -132,11 +128,6 @@ impl Releases {
     /// The asset that an object holds in any channel.
     pub(crate) fn entry_of(&self, object: &ObjectKey) -> Option<&Entry> {
         self.0.iter().flatten().find_map(|snapshot| snapshot.entry_of(object))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of_one(snapshot: ReleaseSnapshot) -> Self {
-        Self(vec![Some(Arc::new(snapshot))])
     }
 }
 
@@ -207,9 +198,13 @@ impl Channels {
                 RefreshOutcome::Switched
             }
             Err(error) => {
-                let why = &error as &dyn std::error::Error;
-                tracing::warn!(%channel, error = why, "the channel's release is kept");
-                RefreshOutcome::Kept(error.to_string())
+                let text = error.to_string();
+                // Told once, not at every look that finds the same.
+                if self.fault(number).as_ref() != Some(&text) {
+                    let why = &error as &dyn std::error::Error;
+                    tracing::warn!(%channel, error = why, "the channel's release is kept");
+                }
+                RefreshOutcome::Kept(text)
             }
         }
     }
@@ -230,11 +225,8 @@ async fn read(
         GetOutcome::Found(object) => object,
     };
     let etag = object.head.etag.clone();
-    let bytes = object.collect(&key, HEAD_BYTES_MAX).await.map_err(RefreshError::Head)?;
-    let head: Activation = serde_json::from_slice(&bytes).map_err(RefreshError::Malformed)?;
-    if head.channel != *channel {
-        return Err(RefreshError::OtherChannel(head.channel));
-    }
+    let bytes = object.collect(&key, ACTIVATION_BYTES_MAX).await.map_err(RefreshError::Head)?;
+    let head = Activation::from_bytes(channel, &bytes).map_err(RefreshError::Doubtful)?;
     if seen.head.as_ref().is_some_and(|known| head.newer(known).is_lt()) {
         return Err(RefreshError::Older);
     }

@@ -195,7 +195,8 @@ pub(crate) fn fault(
     fault: Fault,
     forwarded: Option<Forward>,
 ) -> (Response<ResponseBody>, CacheStatus) {
-    let answered = (fault == Fault::NotFound).then_some(StatusCode::NOT_FOUND);
+    let absent = matches!(fault, Fault::NotFound | Fault::Lost);
+    let answered = absent.then_some(StatusCode::NOT_FOUND);
     let status = match forwarded {
         Some(reason) => {
             CacheStatus { detail: Some(fault.name()), ..CacheStatus::forwarded(reason, answered) }

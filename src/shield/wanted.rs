@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use url::Url;
 
-use super::cache::CacheKey;
+use super::cache::{CacheKey, StoredResponse};
 use crate::asset::{Digest, Fingerprint, ObjectKey};
 use crate::manifest::{Entry, Variant};
 use crate::rewrite::ManifestResolver;
@@ -76,6 +76,11 @@ impl Wanted {
     pub(crate) fn identity(entry: &Entry) -> Self {
         let published = Published::of(entry, entry.b3, entry.size);
         Self { published: Some(published), ..Self::unlisted(entry.key.clone()) }
+    }
+
+    /// Whether a stored response was made from the object that is wanted.
+    pub(crate) fn is(&self, stored: &StoredResponse) -> bool {
+        self.published.as_ref().is_none_or(|published| published.digest == stored.object)
     }
 
     /// One content coding of an asset.

@@ -11,6 +11,8 @@ mod listener;
 mod publish;
 mod rewrite;
 mod s3_store;
+mod serve;
+mod shield;
 mod shield_assets;
 mod shield_collapsing;
 mod shield_conditional;

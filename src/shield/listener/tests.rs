@@ -7,7 +7,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use http::Response;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
 use metrics::Gauge;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::Notify;
@@ -21,6 +25,8 @@ use super::*;
 
 const HEAD: &str = "GET / HTTP/1.1\r\nHost: a.nl\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The window of an HTTP/2 stream: less than a response.
+const PIECE: u32 = 64 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection to a small site, and the means to end it.
@@ -138,6 +144,22 @@ async fn a_client_that_does_not_read_is_closed_after_fifteen_seconds() {
     let mut connection = connect(large, 4096);
     connection.send(HEAD).await;
     assert_eq!(connection.end().await, (Ended::Overdue(Overdue::Reading), 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_opens_no_window_is_closed_although_it_answers_pings() {
+    let large = Router::new().route("/", get(async || vec![b'x'; 1 << 20]));
+    let Connection { client, server, opened, .. } = connect(large, 1 << 16);
+    let handshake = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(PIECE)
+        .handshake(TokioIo::new(client));
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://a.nl/").body(Empty::<Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(server.await.unwrap(), Ended::Overdue(Overdue::Reading));
+    assert_eq!(opened.elapsed().as_secs(), 15);
+    drop(response);
 }
 
 #[tokio::test(start_paused = true)]

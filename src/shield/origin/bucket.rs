@@ -151,7 +151,7 @@ impl std::fmt::Debug for Opened {
 /// Logs what a visitor must not learn, and keeps what they may.
 fn fault(error: &StoreError) -> Fault {
     if error.kind() != StoreErrorKind::NotFound {
-        tracing::warn!(error = &*error as &dyn std::error::Error, "the bucket failed");
+        tracing::warn!(error = error as &dyn std::error::Error, "the bucket failed");
     }
     Fault::from(error)
 }

@@ -15,6 +15,9 @@ pub(crate) enum Fault {
     /// The origin has no such thing.
     #[error("the origin has no such object")]
     NotFound,
+    /// The origin has lost what a release says it has.
+    #[error("the origin has lost an object of a release")]
+    Lost,
     /// The origin cannot be reached, refused, or broke off.
     #[error("the origin is unavailable")]
     Unavailable,
@@ -34,7 +37,7 @@ impl Fault {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Fault::NotFound => StatusCode::NOT_FOUND,
-            Fault::Unavailable | Fault::Corrupt => StatusCode::BAD_GATEWAY,
+            Fault::Lost | Fault::Unavailable | Fault::Corrupt => StatusCode::BAD_GATEWAY,
             Fault::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Fault::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -44,6 +47,7 @@ impl Fault {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Fault::NotFound => "absent",
+            Fault::Lost => "lost",
             Fault::Unavailable => "unavailable",
             Fault::Timeout => "timeout",
             Fault::Overloaded => "overloaded",

@@ -107,22 +107,21 @@ async fn the_fields_of_a_page_are_those_of_its_new_bytes() {
 
 #[tokio::test]
 async fn whatever_is_not_plainly_a_page_passes_as_it_is() {
-    let html = (CONTENT_TYPE, "text/html");
-    let table: &[(u16, &[(HeaderName, &str)], Option<&str>)] = &[
-        (200, &[], None),
+    const HTML: (HeaderName, &str) = (CONTENT_TYPE, "text/html");
+    for (status, fields, reason) in [
+        (200, &[][..], None),
         (200, &[(CONTENT_TYPE, "text/plain")], None),
         (200, &[(CONTENT_TYPE, "application/xhtml+xml")], None),
-        (206, &[html.clone()], Some("status")),
-        (200, &[html.clone(), (CONTENT_ENCODING, "gzip")], Some("coding")),
-        (200, &[html.clone(), (CACHE_CONTROL, "public, No-Transform")], Some("no-transform")),
-        (200, &[html, (CONTENT_DISPOSITION, "attachment; filename=x")], Some("attachment")),
+        (206, &[HTML], Some("status")),
+        (200, &[HTML, (CONTENT_ENCODING, "gzip")], Some("coding")),
+        (200, &[HTML, (CACHE_CONTROL, "public, No-Transform")], Some("no-transform")),
+        (200, &[HTML, (CONTENT_DISPOSITION, "attachment; filename=x")], Some("attachment")),
         (200, &[(CONTENT_TYPE, "text/html; charset=utf-16")], Some("charset")),
-    ];
-    for (status, fields, reason) in table {
+    ] {
         let metrics = Arc::new(Metrics::default());
         let mut response = Response::new(full(PAGE));
-        *response.status_mut() = StatusCode::from_u16(*status).unwrap();
-        for (name, value) in *fields {
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in fields {
             response.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
         }
         let passed = apply(&request(Method::GET, &[]), response, &metrics);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use awning::clock::Clock;
 use awning::store::memory::MemoryStore;
@@ -20,7 +21,6 @@ use tokio::sync::watch;
 pub(crate) struct Origin {
     pub(crate) store: MemoryStore,
     gets: Mutex<HashMap<String, usize>>,
-    heads: AtomicUsize,
     ranges: Mutex<Vec<GetRequest>>,
     scripts: Mutex<HashMap<String, Script>>,
     arrived: watch::Sender<usize>,
@@ -43,16 +43,15 @@ pub(crate) enum Script {
     WaitsAfter(usize),
     /// Nothing ever comes.
     Hangs,
+    /// This much time passes before each chunk.
+    Drips(Duration),
     /// A body comes only up to here and then nothing more.
     StallsAfter(usize),
 }
 
-/// Chunks of bodies that exist now, and the most that ever did, in bytes.
+/// The bytes of bodies that exist now, in chunks as the bucket gave them.
 #[derive(Debug, Default)]
-pub(crate) struct Chunks {
-    live: AtomicUsize,
-    peak: AtomicUsize,
-}
+pub(crate) struct Chunks(AtomicUsize);
 
 struct Chunk {
     bytes: Bytes,
@@ -64,7 +63,6 @@ impl Origin {
         Arc::new(Self {
             store: MemoryStore::new(clock),
             gets: Mutex::default(),
-            heads: AtomicUsize::new(0),
             ranges: Mutex::default(),
             scripts: Mutex::default(),
             arrived: watch::channel(0).0,
@@ -79,14 +77,9 @@ impl Origin {
         gets.iter().filter(|(key, _)| key.ends_with(suffix)).map(|(_, count)| count).sum()
     }
 
-    /// Look-ups so far.
-    pub(crate) fn heads(&self) -> usize {
-        self.heads.load(Ordering::SeqCst)
-    }
-
     /// What was last asked for.
     pub(crate) fn last_get(&self) -> GetRequest {
-        self.ranges.lock().unwrap().last().cloned().expect("something was read")
+        self.ranges.lock().unwrap().last().cloned().unwrap()
     }
 
     /// From now on, reads of this key go like this.
@@ -147,6 +140,10 @@ impl Origin {
             }
             Some(Script::EndsAfter(length)) => first(body, length),
             Some(Script::Lies(at)) => lie(body, at),
+            Some(Script::Drips(every)) => {
+                let drip = move |chunk| tokio::time::sleep(every).map(move |()| chunk);
+                body.then(drip).boxed()
+            }
             Some(Script::StallsAfter(length)) => {
                 first(body, length).chain(stream::pending()).boxed()
             }
@@ -167,7 +164,6 @@ impl ObjectRead for Origin {
     }
 
     fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHead, StoreError>> {
-        self.heads.fetch_add(1, Ordering::SeqCst);
         self.store.head(key)
     }
 }
@@ -179,22 +175,16 @@ impl fmt::Debug for Origin {
 }
 
 impl Chunks {
-    /// The most bytes that existed at a time.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak.load(Ordering::SeqCst)
-    }
-
     /// The bytes that exist now.
     pub(crate) fn live(&self) -> usize {
-        self.live.load(Ordering::SeqCst)
+        self.0.load(Ordering::SeqCst)
     }
 }
 
 impl Chunk {
     /// A copy that is counted until its last clone is dropped.
     fn track(bytes: Bytes, count: &Arc<Chunks>) -> Bytes {
-        let live = count.live.fetch_add(bytes.len(), Ordering::SeqCst) + bytes.len();
-        count.peak.fetch_max(live, Ordering::SeqCst);
+        count.0.fetch_add(bytes.len(), Ordering::SeqCst);
         let bytes = Bytes::copy_from_slice(&bytes);
         Bytes::from_owner(Self { bytes, count: Arc::clone(count) })
     }
@@ -208,7 +198,7 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.count.live.fetch_sub(self.bytes.len(), Ordering::SeqCst);
+        self.count.0.fetch_sub(self.bytes.len(), Ordering::SeqCst);
     }
 }
 

@@ -37,7 +37,9 @@ pub(crate) fn get(host: &str, path: &str) -> Visit {
         query,
         headers: HeaderMap::new(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         from_trusted_proxy: false,
+        tunnel: None,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::harness::release::{CDN, Release, SITE, Street};
 use crate::harness::visit::{Seen, Visit, get};
 
 /// More than 8 MiB, so that it is released while it arrives.
-const FILM_BYTES: u32 = 10 * 1024 * 1024 + 7;
+const FILM_BYTES: usize = 10 * 1024 * 1024 + 7;
 
 fn release() -> Release {
     Release::default()
@@ -23,7 +23,10 @@ fn release() -> Release {
 }
 
 fn film() -> Vec<u8> {
-    (0..FILM_BYTES).map(|n| (n % 251) as u8).collect()
+    let reel: Vec<u8> = (0..251).collect();
+    let mut film = reel.repeat(FILM_BYTES / reel.len() + 1);
+    film.truncate(FILM_BYTES);
+    film
 }
 
 /// Starts this many equal requests, and waits until all but the first share
@@ -183,7 +186,7 @@ async fn a_large_body_is_read_while_it_arrives_by_all_from_its_first_byte() {
 #[tokio::test]
 async fn what_is_not_whole_ends_in_an_error_and_is_not_stored() {
     let release = release();
-    let last = FILM_BYTES as usize - 1;
+    let last = FILM_BYTES - 1;
     let table = [
         Script::BreaksAfter(0),
         Script::BreaksAfter(300_000),

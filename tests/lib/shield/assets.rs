@@ -1,6 +1,7 @@
 //! Assets under fingerprinted and logical names: header fields, codings, and
 //! what is not there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use awning::semantics::encoding::Coding;
@@ -301,14 +302,45 @@ async fn failures_of_the_bucket_become_a_few_neutral_words() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_bucket_is_given_up_in_time() {
-    let release = release();
+    let release = release().with("img/large.jpg", vec![0; 1_000_000]);
     let street = Street::with(&release).await;
-    for (script, seconds) in [(Script::Hangs, 10), (Script::StallsAfter(2), 15)] {
-        street.origin.script(&release.key("img/foto.jpg"), script);
+    let table = [
+        (Script::Hangs, "img/foto.jpg", 10),
+        (Script::StallsAfter(2), "img/foto.jpg", 15),
+        (Script::Drips(Duration::from_secs(14)), "img/large.jpg", 60),
+    ];
+    for (script, path, seconds) in table {
+        street.origin.script(&release.key(path), script);
         let started = tokio::time::Instant::now();
-        let seen = get(CDN, "/img/foto.jpg").of(&street.shield).await;
+        let seen = get(CDN, &format!("/{path}")).of(&street.shield).await;
         check(&seen, 504, &[("cache-status", "awning; fwd=uri-miss; detail=timeout")]);
         assert_eq!(started.elapsed().as_secs(), seconds);
+    }
+}
+
+/// 64 objects are read at a time; who waits longer than 5 s is turned away.
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_for_its_turn_and_not_for_long() {
+    let release = (0..65).fold(Release::default(), |release, number| {
+        release.with(&format!("{number}.css"), format!("{number}{{}}"))
+    });
+    let street = Street::with(&release).await;
+    street.origin.close();
+    let reads = street.origin.gets("");
+    let mut visits = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let (shield, path) = (Arc::clone(&street.shield), format!("/{number}.css"));
+        visits.spawn(async move { get(CDN, &path).of(&shield).await });
+    }
+    street.origin.asked(reads + 64).await;
+    let started = tokio::time::Instant::now();
+    let seen = get(CDN, "/64.css").of(&street.shield).await;
+    let told = "awning; fwd=uri-miss; detail=overloaded";
+    check(&seen, 503, &[("cache-status", told), ("retry-after", "1")]);
+    assert_eq!(started.elapsed().as_secs(), 5);
+    street.origin.open();
+    for seen in visits.join_all().await {
+        check(&seen, 200, &[]);
     }
 }
 

@@ -192,8 +192,8 @@ async fn what_cannot_be_believed_keeps_the_last_good_release() {
     };
 
     put_head_bytes(&street.origin, "{").await;
-    kept(outcome(&street).await, "the head is not an activation record");
-    put_head_bytes(&street.origin, "x".repeat(64 * 1024 + 1)).await;
+    kept(outcome(&street).await, "the head cannot be believed");
+    put_head_bytes(&street.origin, "x".repeat(4097)).await;
     kept(outcome(&street).await, "the head cannot be read");
     put_head(&street.origin, ReleaseId::new(Digest::of(b"none")), 2).await;
     kept(outcome(&street).await, "the manifest cannot be read");
@@ -222,7 +222,7 @@ async fn a_head_of_another_channel_is_not_this_ones() {
         "release": Digest::of(b"").to_string(),
     });
     put_head_bytes(&street.origin, text.to_string()).await;
-    let why = "the head is of channel `preview`";
+    let why = "the head cannot be believed";
     assert_eq!(outcome(&street).await, RefreshOutcome::Kept(why.to_owned()));
 }
 
@@ -266,6 +266,30 @@ async fn a_watched_channel_is_switched_by_itself_until_shutdown() {
     shutdown.cancel();
     watch.await.unwrap();
     assert!(street.shield.readiness().ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_says_nothing_holds_up_a_refresh_for_half_a_minute() {
+    let street = Street::with(&named("one")).await;
+    street.origin.script(&head_key(), Script::Hangs);
+    let started = tokio::time::Instant::now();
+    let why = "the bucket took too long";
+    assert_eq!(outcome(&street).await, RefreshOutcome::Kept(why.to_owned()));
+    assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+#[tokio::test]
+async fn what_the_bucket_has_lost_of_a_release_is_not_said_to_be_missing() {
+    let release = named("one");
+    let street = Street::with(&release).await;
+    for path in ["index.html", "css/app.css", "404.html"] {
+        street.origin.script(&release.key(path), Script::Fails(StoreErrorKind::NotFound));
+    }
+    let told = "awning; fwd=uri-miss; fwd-status=404; detail=lost";
+    for path in ["/", "/css/app.css", "/none"] {
+        let seen = get(SITE, path).of(&street.shield).await;
+        assert_eq!((seen.status, seen.header("cache-status")), (502, told), "{path}");
+    }
 }
 
 #[tokio::test]
