@@ -69,6 +69,7 @@ async fn a_store_over_the_embedded_bucket_keeps_the_contract() {
     clippy::disallowed_methods,
     reason = "the environment names the server, and tells runs apart"
 )]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 async fn a_store_over_another_server_keeps_the_contract() {
     let read = |name: &str| std::env::var(format!("AWNING_TEST_S3_{name}")).ok();
     let Some(endpoint) = read("ENDPOINT") else {
