@@ -15,7 +15,7 @@ use super::options::Options;
 use super::parallel::parallel;
 use super::problem::{Ignored, Problem, Severity};
 use super::scan;
-use super::settle::{Reading, Settled, settle};
+use super::settle::{Named, Reading, settle};
 use super::source::{ReadError, SourceFile};
 use crate::asset::{AssetPath, Digest, ObjectKey, media};
 use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
@@ -223,7 +223,7 @@ fn without_errors(mut problems: Vec<Problem>) -> Result<Vec<Problem>, BuildError
 fn assemble(
     files: Vec<SourceFile>,
     readings: Vec<Reading>,
-    settled: Settled,
+    settled: Vec<Named>,
     space: UrlSpace,
     warnings: Vec<Problem>,
     ignored: Vec<Ignored>,
@@ -231,9 +231,8 @@ fn assemble(
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut made = BTreeMap::new();
-    for ((file, reading), (key, output)) in
-        files.into_iter().zip(readings).zip(settled.into_iter().flatten())
-    {
+    for ((file, reading), named) in files.into_iter().zip(readings).zip(settled) {
+        let Named { key, output, .. } = named;
         let (document, refs) = match reading {
             Reading::Plain(_) => (None, BTreeSet::new()),
             Reading::Document { document, assets, .. } => (Some(document), assets),

@@ -19,46 +19,52 @@ pub(super) enum Reading {
     Document { document: Document, source: Digest, assets: BTreeSet<AssetPath> },
 }
 
-/// Names and final bytes, by the place in the list of files.
-pub(super) type Settled = Vec<Option<(ObjectKey, Output)>>;
+/// An object whose name and bytes are final.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// The place of its file in the list of files.
+    place: usize,
+    pub(super) key: ObjectKey,
+    pub(super) output: Output,
+}
 
-/// Names every file, leaves first.
+/// Names the object of every file, leaves first. The result has the order of `files`.
 pub(super) fn settle(
     files: &[SourceFile],
     readings: &[Reading],
     space: &UrlSpace,
-) -> Result<Settled, Vec<Problem>> {
-    let places: BTreeMap<&AssetPath, usize> =
-        files.iter().enumerate().map(|(place, file)| (&file.asset, place)).collect();
-    let references: Vec<Vec<usize>> = readings
-        .iter()
-        .map(|reading| match reading {
-            Reading::Plain(_) => Vec::new(),
-            Reading::Document { assets, .. } => {
-                assets.iter().filter_map(|asset| places.get(asset).copied()).collect()
-            }
-        })
-        .collect();
-    let mut settled: Settled = files.iter().map(|_| None).collect();
+) -> Result<Vec<Named>, Vec<Problem>> {
+    let mut settled: Vec<Named> = Vec::with_capacity(files.len());
     let mut names = BTreeMap::new();
     let mut problems = Vec::new();
-    for level in graph::levels(&references) {
+    for level in graph::levels(&references(files, readings)) {
         let settling = Settling { files, readings, space, names: &names };
+        let first = settled.len();
         for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
             match outcome {
+                Ok(members) => settled.extend(members),
                 Err(problem) => problems.push(problem),
-                Ok(members) => members.into_iter().for_each(|(member, named)| {
-                    settled[member] = Some(named);
-                }),
             }
         }
-        for member in level.iter().flat_map(|component| &component.members) {
-            if let Some((key, _)) = &settled[*member] {
-                names.insert(files[*member].asset.clone(), key.clone());
-            }
+        for named in &settled[first..] {
+            names.insert(files[named.place].asset.clone(), named.key.clone());
         }
     }
+    settled.sort_by_key(|named| named.place);
     if problems.is_empty() { Ok(settled) } else { Err(problems) }
+}
+
+/// What each file refers to, by places in the list of files.
+fn references(files: &[SourceFile], readings: &[Reading]) -> Vec<Vec<usize>> {
+    let places: BTreeMap<&AssetPath, usize> =
+        files.iter().enumerate().map(|(place, file)| (&file.asset, place)).collect();
+    let of = |reading: &Reading| match reading {
+        Reading::Plain(_) => Vec::new(),
+        Reading::Document { assets, .. } => {
+            assets.iter().filter_map(|asset| places.get(asset).copied()).collect()
+        }
+    };
+    readings.iter().map(of).collect()
 }
 
 /// Names the components of one level; those below have their names.
@@ -70,27 +76,26 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    fn component(
-        &self,
-        component: &Component,
-    ) -> Result<Vec<(usize, (ObjectKey, Output))>, Problem> {
+    fn component(&self, component: &Component) -> Result<Vec<Named>, Problem> {
         let members = if component.cyclic { self.cycle(component)? } else { BTreeMap::new() };
-        component
-            .members
-            .iter()
-            .map(|member| {
-                let path = &self.files[*member].asset;
-                let output = match &self.readings[*member] {
-                    Reading::Plain(output) => output.clone(),
-                    Reading::Document { .. } => Output::of(&self.replaced(*member, &members)?),
-                };
-                let key = match members.get(path) {
-                    Some(key) => key.clone(),
-                    None => ObjectKey::for_asset(path, &output.b3.fingerprint()),
-                };
-                Ok((*member, (key, output)))
-            })
-            .collect()
+        component.members.iter().map(|place| self.named(*place, &members)).collect()
+    }
+
+    fn named(
+        &self,
+        place: usize,
+        members: &BTreeMap<AssetPath, ObjectKey>,
+    ) -> Result<Named, Problem> {
+        let path = &self.files[place].asset;
+        let output = match &self.readings[place] {
+            Reading::Plain(output) => output.clone(),
+            Reading::Document { .. } => Output::of(&self.replaced(place, members)?),
+        };
+        let key = match members.get(path) {
+            Some(key) => key.clone(),
+            None => ObjectKey::for_asset(path, &output.b3.fingerprint()),
+        };
+        Ok(Named { place, key, output })
     }
 
     /// The names of assets that refer to each other.

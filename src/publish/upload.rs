@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future, stream};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task;
 
@@ -76,6 +77,22 @@ struct Upload<'a> {
     stopped: AtomicBool,
 }
 
+/// An object to send.
+struct Put<'a> {
+    path: &'a AssetPath,
+    key: &'a ObjectKey,
+    size: u64,
+}
+
+impl<'a> Put<'a> {
+    fn of(step: &'a Step) -> Option<Self> {
+        match step {
+            Step::Put { path, key, size, .. } => Some(Self { path, key, size: *size }),
+            Step::Keep { .. } => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Outcome {
     stored: (usize, u64),
@@ -96,43 +113,40 @@ enum Failure {
 
 impl Upload<'_> {
     async fn run(&self, concurrency: usize, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
-        let puts = self.plan.steps.iter().filter_map(|step| match step {
-            Step::Put { path, key, size, .. } => Some((path, key, *size)),
-            Step::Keep { .. } => None,
-        });
-        let mut uploads = stream::iter(puts)
-            .take_while(|_| future::ready(!self.stopped.load(Ordering::Relaxed)))
-            .map(|(path, key, size)| async move { (size, self.send(path, key, size).await) })
-            .buffer_unordered(concurrency);
+        let puts: Vec<Put<'_>> = self.plan.steps.iter().filter_map(Put::of).collect();
+        let mut puts = puts.into_iter();
+        let mut under_way = FuturesUnordered::new();
         let mut outcome = Outcome::default();
-        while let Some((size, sent)) = uploads.next().await {
-            match sent {
-                Ok(()) => {
-                    outcome.stored.0 += 1;
-                    outcome.stored.1 += size;
-                    let (objects, bytes) = outcome.stored;
+        loop {
+            while under_way.len() < concurrency && !self.stopped.load(Ordering::Relaxed) {
+                let Some(put) = puts.next() else { break };
+                under_way.push(async move { (put.size, self.send(&put).await) }.boxed());
+            }
+            match under_way.next().await {
+                None => return outcome,
+                Some((size, Ok(()))) => {
+                    let (objects, bytes) = outcome.add_stored(size);
                     events(Event::Uploaded { objects, bytes });
                 }
-                Err(failure) => {
+                Some((_, Err(failure))) => {
                     self.stopped.store(true, Ordering::Relaxed);
-                    outcome.add(failure);
+                    outcome.add_failure(failure);
                 }
             }
         }
-        outcome
     }
 
-    async fn send(&self, path: &AssetPath, key: &ObjectKey, size: u64) -> Result<(), Failure> {
-        let _room = self.budget.take(size).await;
+    async fn send(&self, put: &Put<'_>) -> Result<(), Failure> {
+        let _room = self.budget.take(put.size).await;
         if self.stopped.load(Ordering::Relaxed) {
             return Err(Failure::Stopped);
         }
-        let (body, headers) = self.body(path).await.map_err(Failure::Fatal)?;
-        let key = self.layout.object(key);
+        let (body, headers) = self.body(put.path).await.map_err(Failure::Fatal)?;
+        let key = self.layout.object(put.key);
         let digest = Digest::of(&body);
         match self.store.put(&key, body, &headers).await {
             Err(error) => Err(Failure::Store(key, error)),
-            Ok(receipt) => self.check(path, key, &receipt, digest, size).await,
+            Ok(receipt) => self.check(put, key, &receipt, digest).await,
         }
     }
 
@@ -163,17 +177,16 @@ impl Upload<'_> {
     /// that encrypt have other validators: then the object is read back.
     async fn check(
         &self,
-        path: &AssetPath,
+        put: &Put<'_>,
         key: String,
         receipt: &PutReceipt,
         digest: Digest,
-        size: u64,
     ) -> Result<(), Failure> {
         let validator = receipt.etag.as_deref().map(|etag| etag.trim_matches('"'));
-        if validator.is_some() && validator == self.plan.objects.md5(path) {
+        if validator.is_some() && validator == self.plan.objects.md5(put.path) {
             return Ok(());
         }
-        let bytes_max = usize::try_from(size).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(put.size).unwrap_or(usize::MAX);
         match base::read(self.store, &key, bytes_max).await {
             Ok(Some(stored)) if Digest::of(&stored) == digest => Ok(()),
             Err(error) if error.kind() != StoreErrorKind::Rejected => {
@@ -185,7 +198,14 @@ impl Upload<'_> {
 }
 
 impl Outcome {
-    fn add(&mut self, failure: Failure) {
+    /// Counts an object, and returns the totals.
+    fn add_stored(&mut self, size: u64) -> (usize, u64) {
+        self.stored.0 += 1;
+        self.stored.1 += size;
+        self.stored
+    }
+
+    fn add_failure(&mut self, failure: Failure) {
         match failure {
             Failure::Store(key, error) => self.failed.push((key, error)),
             Failure::Fatal(error) => {

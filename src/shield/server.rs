@@ -30,9 +30,10 @@ const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Time that tasks get to notice that they were broken off.
 const ABORT: Duration = Duration::from_secs(1);
 
-/// Serves `shield` to visitors on `public` and to operators on `admin` until
-/// `shutdown`. Ends once what was in progress is finished, or
-/// [`Limits::drain`] is over. Without `tokens` operators can only look.
+/// Serves `shield` to visitors and operators until `shutdown`.
+///
+/// It ends once what was in progress is finished, or [`Limits::drain`] is
+/// over. Without `tokens` operators can only look.
 pub async fn serve(
     shield: Arc<Shield>,
     public: TcpListener,

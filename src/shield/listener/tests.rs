@@ -1,1 +1,254 @@
+//! One connection over a pipe, with the clock standing still in between:
+//! every deadline is met exactly.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
+use metrics::Gauge;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::connection::{Ended, Endings, protocol, serve_connection};
+use super::roster::Roster;
+use super::vigil::{Overdue, Patience};
+use super::*;
+
+const HEAD: &str = "GET / HTTP/1.1\r\nHost: a.nl\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The window of an HTTP/2 stream: less than a response.
+const PIECE: u32 = 64 * 1024;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A connection to a small site, and the means to end it.
+struct Connection {
+    client: DuplexStream,
+    server: JoinHandle<Ended>,
+    endings: Endings,
+    roster: Arc<Roster>,
+    opened: Instant,
+}
+
+/// `pipe` is how many bytes fit between client and server.
+fn connect(router: Router, pipe: usize) -> Connection {
+    let limits = Limits::standard();
+    let patience = Patience { head: limits.head_timeout, idle: IDLE, write: limits.write_timeout };
+    let roster = Roster::new(1, 1, Vec::new(), patience, Gauge::noop());
+    let slot = roster.admit([127, 0, 0, 1].into(), Instant::now()).unwrap();
+    let (client, io) = duplex(pipe);
+    let endings = Endings::default();
+    let inner = endings.clone();
+    let server = tokio::spawn(async move {
+        serve_connection(io, slot, router, &protocol(&limits, IDLE), &inner).await
+    });
+    Connection { client, server, endings, roster, opened: Instant::now() }
+}
+
+impl Connection {
+    /// Waits for the server to end the connection; says how and after how long.
+    async fn end(self) -> (Ended, u64) {
+        let ended = self.server.await.unwrap();
+        (ended, self.opened.elapsed().as_secs())
+    }
+
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.client.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Reads to the end of a response without a body that ends in `ok`.
+    async fn receive(&mut self) -> String {
+        let mut got = Vec::new();
+        while !got.ends_with(b"ok") {
+            let mut byte = [0];
+            self.client.read_exact(&mut byte).await.unwrap();
+            got.push(byte[0]);
+        }
+        String::from_utf8(got).unwrap()
+    }
+}
+
+fn site() -> Router {
+    Router::new().route("/", get(async || "ok"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_whole_head_is_closed_after_five_seconds() {
+    let unfinished: [&[u8]; 5] =
+        [b"", b"G", b"GET / HTTP/1.1\r\nHost: a.nl\r\n", &PREFACE[..3], &PREFACE[..23]];
+    for bytes in unfinished {
+        let mut connection = connect(site(), 1024);
+        connection.send(bytes).await;
+        let end = connection.end().await;
+        assert_eq!(end, (Ended::Overdue(Overdue::Head), 5), "{bytes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dripping_bytes_buy_no_time() {
+    let mut connection = connect(site(), 1024);
+    for byte in HEAD.bytes() {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        if connection.client.write_all(&[byte]).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(connection.server.await.unwrap(), Ended::Overdue(Overdue::Head));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_next_request_is_closed_when_idle() {
+    let mut connection = connect(site(), 1024);
+    connection.send(HEAD).await;
+    assert!(connection.receive().await.starts_with("HTTP/1.1 200"));
+    assert_eq!(connection.end().await, (Ended::Overdue(Overdue::Request), 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_head_must_be_whole_in_time_as_well() {
+    let mut connection = connect(site(), 1024);
+    connection.send(HEAD).await;
+    connection.receive().await;
+    tokio::time::sleep(10 * SECOND).await;
+    connection.send("GET / HT").await;
+    assert_eq!(connection.end().await, (Ended::Overdue(Overdue::Head), 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_http2_connection_is_closed_like_any_other() {
+    let mut connection = connect(site(), 1024);
+    connection.send(PREFACE).await;
+    // An empty SETTINGS frame: the handshake is complete, no stream is open.
+    connection.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+    let mut client = connection.client;
+    let drained = tokio::spawn(async move {
+        let mut frames = Vec::new();
+        client.read_to_end(&mut frames).await.unwrap();
+        frames.len()
+    });
+    assert_eq!(connection.server.await.unwrap(), Ended::Overdue(Overdue::Head));
+    assert!(drained.await.unwrap() > 0, "the server spoke HTTP/2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_closed_after_fifteen_seconds() {
+    let large = Router::new().route("/", get(async || vec![b'x'; 1 << 20]));
+    let mut connection = connect(large, 4096);
+    connection.send(HEAD).await;
+    assert_eq!(connection.end().await, (Ended::Overdue(Overdue::Reading), 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_opens_no_window_is_closed_although_it_answers_pings() {
+    let large = Router::new().route("/", get(async || vec![b'x'; 1 << 20]));
+    let Connection { client, server, opened, .. } = connect(large, 1 << 16);
+    let handshake = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(PIECE)
+        .handshake(TokioIo::new(client));
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://a.nl/").body(Empty::<Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(server.await.unwrap(), Ended::Overdue(Overdue::Reading));
+    assert_eq!(opened.elapsed().as_secs(), 15);
+    drop(response);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_gets_everything() {
+    let large = Router::new().route("/", get(async || vec![b'x'; 64 * 1024]));
+    let mut connection = connect(large, 4096);
+    connection.send("GET / HTTP/1.1\r\nHost: a.nl\r\nConnection: close\r\n\r\n").await;
+    let mut got = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        tokio::time::sleep(10 * SECOND).await;
+        match connection.client.read(&mut piece).await.unwrap() {
+            0 => break,
+            count => got.extend_from_slice(&piece[..count]),
+        }
+    }
+    assert!(got.ends_with(&[b'x'; 64 * 1024]));
+    assert_eq!(connection.server.await.unwrap(), Ended::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_may_take_longer_than_any_client() {
+    let slow = Router::new().route(
+        "/",
+        get(async || {
+            tokio::time::sleep(60 * SECOND).await;
+            "ok"
+        }),
+    );
+    let mut connection = connect(slow, 1024);
+    connection.send(HEAD).await;
+    assert!(connection.receive().await.starts_with("HTTP/1.1 200"));
+    assert_eq!(connection.opened.elapsed(), 60 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutting_down_finishes_what_is_in_progress_and_takes_nothing_new() {
+    let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (at, until) = (Arc::clone(&reached), Arc::clone(&release));
+    let gated = Router::new().route(
+        "/",
+        get(async move || {
+            at.notify_one();
+            until.notified().await;
+            "ok"
+        }),
+    );
+    let mut connection = connect(gated, 1024);
+    connection.send(HEAD).await;
+    reached.notified().await;
+    connection.endings.graceful.cancel();
+    tokio::task::yield_now().await;
+    release.notify_one();
+    let response = connection.receive().await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    assert!(response.to_lowercase().contains("connection: close"), "{response}");
+    assert_eq!(connection.end().await, (Ended::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_at_once_when_it_must() {
+    let connection = connect(site(), 1024);
+    connection.endings.abrupt.cancel();
+    assert_eq!(connection.end().await, (Ended::Aborted, 0));
+    let connection = connect(site(), 1024);
+    assert!(connection.roster.shed());
+    assert_eq!(connection.end().await, (Ended::Shed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_met_by_one_request_is_that_requests_alone() {
+    let buggy = site().route("/bug", get(|| async { bug() }));
+    let mut connection = connect(buggy, 4096);
+    connection.send("GET /bug HTTP/1.1\r\nHost: a.nl\r\n\r\n").await;
+    connection.send(HEAD).await;
+    let both = connection.receive().await;
+    assert!(both.starts_with("HTTP/1.1 500"), "{both}");
+    assert!(both.contains("cache-status: awning; detail=bug"), "{both}");
+    assert!(both.contains("HTTP/1.1 200"), "the connection goes on: {both}");
+}
+
+fn bug() -> Response<Body> {
+    panic!("a bug, on purpose")
+}
+
+#[test]
+fn running_out_of_descriptors_is_known_by_its_number() {
+    for errno in [Errno::MFILE, Errno::NFILE] {
+        assert!(is_out_of_descriptors(&io::Error::from(errno)));
+    }
+    assert!(!is_out_of_descriptors(&io::Error::from(Errno::CONNABORTED)));
+}

@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const PLACES: &[(&str, &[&str])] = &[
     ("anyhow", &[]),
     ("aws_", &["store/s3/"]),
-    ("axum", &["shield/server", "shield/admin/", "shield/respond"]),
+    ("axum", &["shield/server", "shield/admin/", "shield/listener/"]),
     ("blake3", &["asset/fingerprint.rs"]),
     ("clap", &[]),
     ("cssparser", &["rewrite/css"]),

@@ -1,6 +1,9 @@
 //! What the tests share.
 
+pub(crate) mod edge;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod release;
+pub(crate) mod upstream;
 pub(crate) mod visit;
+pub(crate) mod wire;

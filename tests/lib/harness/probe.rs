@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 /// What goes wrong with the calls that [`Probe`] sees.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing.
     None,
     /// The call with this number, counted from 0, never returns and has no effect.
@@ -25,16 +25,23 @@ pub enum Fault {
     HangAfter(usize),
     /// The call with this number waits until it is let go.
     Wait(usize),
+    /// The call with this number takes effect, but its caller is told it failed.
+    FailAfter(usize),
     /// Calls of this operation whose key contains the text are refused.
     Refuse(Operation, &'static str, StoreErrorKind),
     /// Bytes put under keys that contain the text are stored damaged.
     Damage(&'static str),
+    /// Objects get validators that are not their MD5, as where stores encrypt.
+    OtherValidators,
+    /// After each object whose key contains the text, the one that is made
+    /// from the number of the call is stored as well.
+    Follow(&'static str, fn(usize) -> (String, Bytes)),
 }
 
 /// A store in front of `inner`.
 #[derive(Debug)]
-pub struct Probe {
-    pub inner: Arc<MemoryStore>,
+pub(crate) struct Probe {
+    pub(crate) inner: Arc<MemoryStore>,
     fault: Fault,
     calls: Mutex<Vec<String>>,
     next: AtomicUsize,
@@ -43,7 +50,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub fn new(inner: &Arc<MemoryStore>, fault: Fault) -> Self {
+    pub(crate) fn new(inner: &Arc<MemoryStore>, fault: Fault) -> Self {
         Self {
             inner: Arc::clone(inner),
             fault,
@@ -55,17 +62,17 @@ impl Probe {
     }
 
     /// All calls so far, as `PUT key`.
-    pub fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
 
     /// Returns when the call that hangs or waits has come.
-    pub async fn reached(&self) {
+    pub(crate) async fn reached(&self) {
         self.reached.notified().await;
     }
 
     /// Lets the waiting call go on.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         self.let_go.notify_one();
     }
 
@@ -82,6 +89,10 @@ impl Probe {
             Fault::HangAfter(at) if at == number => {
                 let _ = effect.await;
                 self.hang().await
+            }
+            Fault::FailAfter(at) if at == number => {
+                let _ = effect.await;
+                Err(StoreError::new(operation, key, StoreErrorKind::Unavailable, "injected"))
             }
             Fault::Wait(at) if at == number => {
                 self.reached.notify_one();
@@ -135,7 +146,19 @@ impl ObjectWrite for Probe {
         if matches!(self.fault, Fault::Damage(text) if key.contains(text)) {
             body = Bytes::from("damaged");
         }
-        self.call(Operation::Put, key, self.inner.put(key, body, headers)).boxed()
+        let effect = async move {
+            let mut receipt = self.inner.put(key, body, headers).await?;
+            match self.fault {
+                Fault::OtherValidators => receipt.etag = Some("\"other\"".to_owned()),
+                Fault::Follow(text, next) if key.contains(text) => {
+                    let (key, body) = next(self.calls().len());
+                    self.inner.put(&key, body, headers).await?;
+                }
+                _ => {}
+            }
+            Ok(receipt)
+        };
+        self.call(Operation::Put, key, effect).boxed()
     }
 
     fn list<'a>(

@@ -65,6 +65,26 @@ async fn a_crash_at_any_call_leaves_a_whole_release_and_a_rerun_finishes() {
 }
 
 #[tokio::test]
+async fn a_call_that_took_effect_but_seemed_to_fail_is_made_good_by_a_rerun() {
+    let (store, _) = bucket(true).await;
+    let probe = Probe::new(&store, Fault::None);
+    let new = publish_with(&changed(), &probe, &one_by_one(), "n").await.unwrap();
+    for call in 0..probe.calls().len() {
+        let (store, old) = bucket(true).await;
+        let probe = Probe::new(&store, Fault::FailAfter(call));
+        let outcome = publish_with(&changed(), &probe, &one_by_one(), "n").await;
+        let named = probe.calls()[call].clone();
+        assert!(matches!(outcome, Err(Failure::Publish(_))), "{named}: {outcome:?}");
+        let head = whole_head(&store).await;
+        assert!(head == old || head.as_ref() == Some(&new.activation), "{named}: {head:?}");
+
+        let rerun = publish_to(&changed(), &*store, "rerun").await.unwrap();
+        assert_eq!(whole_head(&store).await.unwrap(), rerun.activation, "{named}");
+        assert_eq!(rerun.activation.release, new.activation.release, "{named}");
+    }
+}
+
+#[tokio::test]
 async fn a_publisher_that_died_behind_its_record_is_honoured_by_the_next() {
     let (store, _) = bucket(true).await;
     let probe = Probe::new(&store, Fault::None);

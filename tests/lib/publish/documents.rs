@@ -147,3 +147,15 @@ fn references_that_name_no_asset_are_reported_with_their_place() {
     let strict = Options { strict: true, ..options() };
     assert_eq!(problems(&dir, &strict), expected.map(|p| p.replace("warning", "error")));
 }
+
+#[test]
+fn a_document_too_large_to_be_read_is_published_as_it_is_and_reported() {
+    let dir = tree(&[("a.css", "@import 'b.css';"), ("b.css", "")]);
+    let large = fs::File::options().write(true).open(dir.path().join("a.css")).unwrap();
+    large.set_len(32 * 1024 * 1024 + 1).unwrap();
+    let build = build(&dir, &options()).unwrap();
+    let found: Vec<_> = build.warnings().iter().map(Problem::to_string).collect();
+    assert_eq!(found, ["a.css: warning: more than 33554432 bytes: published unread"]);
+    let entry = build.manifest().get("a.css").unwrap();
+    assert_eq!((entry.size, entry.refs.len()), (32 * 1024 * 1024 + 1, 0));
+}

@@ -149,3 +149,60 @@ async fn a_record_that_cannot_be_read_stops_the_switch_and_other_keys_do_not() {
     assert!(stopped, "{outcome:?}");
     assert_eq!(whole_head(&store).await.unwrap().nonce, "n2");
 }
+
+/// The key and bytes of a record whose number is `seq` and nonce `nonce`.
+fn record(seq: u64, nonce: &str) -> (String, Bytes) {
+    let record = Activation {
+        activated: String::new(),
+        channel: channel(),
+        nonce: nonce.to_owned(),
+        order: 0,
+        release: awning::manifest::ReleaseId::new(Digest::of(b"other")),
+        seq,
+    };
+    (layout().record(channel(), seq, nonce), record.to_bytes().unwrap().into())
+}
+
+#[tokio::test]
+async fn a_head_that_never_settles_is_given_up() {
+    let store = bucket().await;
+    let probe =
+        Probe::new(&store, Fault::Follow("head.json", |call| record(100 + call as u64, "other")));
+    let outcome = publish_to(&shop_with("a.txt"), &probe, "n2").await;
+    assert!(matches!(outcome, Err(Failure::Publish(PublishError::Unsettled))), "{outcome:?}");
+    let heads = probe
+        .calls()
+        .iter()
+        .filter(|call| call.starts_with("PUT") && call.ends_with("head.json"))
+        .count();
+    assert_eq!(heads, 8);
+}
+
+#[tokio::test]
+async fn more_records_of_one_number_than_are_read_stop_the_switch() {
+    let store = bucket().await;
+    for number in 0..=100 {
+        let (key, bytes) = record(2, &format!("n{number}"));
+        store.put(&key, bytes, &Default::default()).await.unwrap();
+    }
+    let outcome = publish_to(&shop_with("a.txt"), &*store, "n2").await;
+    assert!(matches!(outcome, Err(Failure::Publish(PublishError::LogTooLong))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_log_is_read_over_several_pages_up_to_a_limit() {
+    for (records, too_long) in [(2_500, false), (100_001, true)] {
+        let store = Arc::new(MemoryStore::default());
+        for seq in 1..=records {
+            let (key, bytes) = record(seq, "n");
+            store.put(&key, bytes, &Default::default()).await.unwrap();
+        }
+        let outcome = publish_to(&tree(SHOP), &*store, "n").await;
+        let found = match &outcome {
+            Err(Failure::Publish(PublishError::LogTooLong)) => None,
+            Err(Failure::Publish(PublishError::Superseded { by, .. })) => Some(by.seq),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, (!too_long).then_some(records));
+    }
+}

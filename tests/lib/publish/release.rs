@@ -154,6 +154,7 @@ async fn a_plan_reads_as_a_dry_run_and_as_json() {
     publish_to(&dir, &*store, "n1").await.unwrap();
     write(dir.path(), "js/app.js", "console.log('closed')");
     write(dir.path(), "new.txt", &"x".repeat(1536));
+    write(dir.path(), "img/.DS_Store", "");
     fs::remove_file(dir.path().join("css/app.css")).unwrap();
 
     let plan = planned(&dir, &*store, &options()).await.unwrap();
@@ -166,6 +167,7 @@ async fn a_plan_reads_as_a_dry_run_and_as_json() {
         format!("  js/app.js -> {}  21 B", key("js/app.js")),
         "keep 1 object(s), 41 B".to_owned(),
         "gone from the release, 1 asset(s); their objects stay\n  css/app.css".to_owned(),
+        "leave out 1 path(s)\n  img/.DS_Store (built-in: .DS_Store)".to_owned(),
         "then switch the channel".to_owned(),
     ] {
         assert!(shown.contains(&line), "{line:?} is missing in\n{shown}");

@@ -72,13 +72,12 @@ async fn bodies_wait_for_room_in_memory() {
 
 #[tokio::test]
 async fn a_file_that_changed_after_it_was_hashed_is_not_sent() {
-    let changes: [(&str, &dyn Fn(&Path)); 4] = [
-        ("js/app.js", &|file| fs::write(file, "console.log('oops')").unwrap()),
-        ("css/app.css", &|file| {
-            fs::write(file, "body{background:url(../img/awning.svh)}").unwrap()
-        }),
-        ("img/awning.svg", &|file| fs::write(file, "longer than it was before, by far").unwrap()),
-        ("index.html", &|file| fs::remove_file(file).unwrap()),
+    type Change = (&'static str, fn(&Path));
+    let changes: [Change; 4] = [
+        ("js/app.js", |file| fs::write(file, "console.log('oops')").unwrap()),
+        ("css/app.css", |file| fs::write(file, "body{background:url(../img/awning.svh)}").unwrap()),
+        ("img/awning.svg", |file| fs::write(file, "longer than it was before, by far").unwrap()),
+        ("index.html", |file| fs::remove_file(file).unwrap()),
     ];
     for (path, change) in changes {
         let store = Arc::new(MemoryStore::default());
@@ -131,4 +130,39 @@ async fn progress_is_told_in_totals() {
     assert_eq!(events.first(), Some(&Event::Uploading { objects, bytes }));
     assert_eq!(events.last(), Some(&Event::Uploaded { objects, bytes }));
     assert_eq!(events.len(), 5);
+}
+
+#[tokio::test]
+async fn an_object_with_a_foreign_validator_is_read_back() {
+    let store = Arc::new(MemoryStore::default());
+    let probe = Probe::new(&store, Fault::OtherValidators);
+    let release = publish_to(&tree(SHOP), &probe, "n1").await.unwrap();
+    let read =
+        |path: &str| format!("GET {}", layout().object(&release.manifest.get(path).unwrap().key));
+    for (path, _) in SHOP {
+        assert!(probe.calls().contains(&read(path)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_denies_or_fails_the_first_read_stops_the_publish() {
+    for (kind, denied) in [(StoreErrorKind::Denied, true), (StoreErrorKind::Unavailable, false)] {
+        let store = Arc::new(MemoryStore::default());
+        let probe = Probe::new(&store, Fault::Refuse(Operation::Get, "head.json", kind));
+        let outcome = publish_to(&tree(SHOP), &probe, "n1").await;
+        let Err(Failure::Publish(error)) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(&error, PublishError::Store(error) if error.kind() == kind), "{error:?}");
+        assert_eq!(error.is_denied(), denied);
+        assert_eq!(probe.calls().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_publish_can_run_as_a_task() {
+    let store = Arc::new(MemoryStore::default());
+    let publish = async move {
+        let dir = tree(SHOP);
+        publish_to(&dir, &*store, "n1").await.unwrap().sent.0
+    };
+    assert_eq!(tokio::spawn(publish).await.unwrap(), 4);
 }
