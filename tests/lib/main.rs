@@ -1,8 +1,6 @@
 //! The library's tests: one binary, a file per topic.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 mod admin;
 mod architecture;
 mod bucket;
