@@ -83,7 +83,9 @@ impl Directory {
     /// Creates the directory if it is not there, locks it, and reads what it holds.
     pub(super) fn open(root: &Path, clock: Clock) -> Result<Self, BucketError> {
         let failed = |source| BucketError::Directory { path: root.to_owned(), source };
-        fs::create_dir_all(root.join("buckets")).map_err(failed)?;
+        let buckets = root.join("buckets");
+        fs::create_dir_all(&buckets).map_err(failed)?;
+        record::sync_dir(&buckets).and_then(|()| record::sync_dir(root)).map_err(failed)?;
         let lock = File::create(root.join("lock")).map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => BucketError::Locked { path: root.to_owned() },

@@ -142,7 +142,12 @@ pub(super) fn read_label<L: DeserializeOwned>(file: &mut File) -> io::Result<(L,
 
 /// Makes a change among the names of a directory durable.
 pub(super) fn sync_dir(of: &Path) -> io::Result<()> {
-    of.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    match of.parent() {
+        // A relative path of one name lies in the working directory.
+        Some(dir) if dir.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// The ETag of bytes with this MD5, without its quotes.

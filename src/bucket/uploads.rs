@@ -34,6 +34,7 @@ const PURPOSE: &str = "upload";
 #[derive(Debug)]
 pub(super) struct Uploads {
     dir: PathBuf,
+    max: usize,
     open: Mutex<BTreeMap<u64, Upload>>,
 }
 
@@ -109,7 +110,7 @@ impl Uploads {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { dir, open: Mutex::new(open) })
+        Ok(Self { dir, max: UPLOADS_MAX, open: Mutex::new(open) })
     }
 
     /// Begins an upload and returns its number.
@@ -118,7 +119,8 @@ impl Uploads {
         directory: &Directory,
         purpose: Purpose,
     ) -> Result<u64, UploadError> {
-        if self.lock().len() >= UPLOADS_MAX {
+        let mut open = self.lock();
+        if open.len() >= self.max {
             return Err(UploadError::TooMany);
         }
         let number = directory.next_number();
@@ -126,7 +128,7 @@ impl Uploads {
         fs::create_dir_all(&dir)?;
         record::sync_dir(&dir)?;
         directory.draft()?.seal(&purpose, &dir.join(PURPOSE))?;
-        self.lock().insert(number, Upload { purpose, parts: BTreeMap::new() });
+        open.insert(number, Upload { purpose, parts: BTreeMap::new() });
         Ok(number)
     }
 
@@ -260,4 +262,30 @@ fn is_incomplete(error: &io::Error) -> bool {
 
 fn part_name(part: u16) -> String {
     format!("{part:05}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn uploads_under_way_are_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path(), Clock::System).unwrap();
+        let purpose = Purpose {
+            bucket: "shop".to_owned(),
+            key: "k".to_owned(),
+            initiated: 0,
+            headers: Headers::default(),
+        };
+        let uploads = Uploads::open(dir.path().join("few"), &Numbers::default()).unwrap();
+        let uploads = Uploads { max: 2, ..uploads };
+        let begin = || uploads.begin(&directory, purpose.clone());
+        let first = begin().unwrap();
+        begin().unwrap();
+        assert!(matches!(begin(), Err(UploadError::TooMany)));
+        uploads.abort(first).unwrap();
+        begin().unwrap();
+    }
 }

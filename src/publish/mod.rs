@@ -1,7 +1,7 @@
 //! Publishing a directory: from files to the head of a channel.
 //!
 //! The stages are chained by what they return, so none can be left out:
-//! [`build`] → [`plan`] (with [`base`]) → [`upload`] → [`activate`]. Nothing is
+//! [`build()`] → [`plan()`] (with [`base()`]) → [`upload()`] → [`activate()`]. Nothing is
 //! visible to visitors before the last one, and nothing is ever deleted.
 
 mod activate;

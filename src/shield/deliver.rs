@@ -1,29 +1,22 @@
-//! Carrying out a decision: from the cache, from a flight, or straight from
-//! the bucket.
+//! Carrying out a decision: from the cache, or from a flight.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::Shield;
-use super::body::{ResponseBody, empty};
+use super::body::ResponseBody;
 use super::cache::{Head, StoredResponse};
 use super::decide::{Decision, decide};
-use super::fill::{Fill, head_of};
-use super::flight::{Flight, Handover, Joined, Progress};
+use super::flight::{Flight, Joined, Progress};
 use super::origin::Fault;
-use super::origin::bucket::{Opened, Purpose};
-use super::pass_on::{self, Passing};
-use super::proof::Proof;
+use super::pass_on;
 use super::request::GatedRequest;
-use super::respond::{Answer, Delivery, delivery, fault};
+use super::respond::{Answer, delivery, fault};
+use super::unshared::Unshared;
 use super::wanted::{Policy, Wanted};
 use crate::semantics::cache_status::{CacheStatus, Forward, Source};
-use crate::store::{ByteRange, GetRequest, ObjectHead};
-
-/// How long a body that is passed on waits for its window of memory.
-const WINDOW_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A response, and what it says of itself.
 pub(super) type Delivered = (Response<ResponseBody>, CacheStatus);
@@ -107,8 +100,9 @@ impl Shield {
                 Ok(arriving(request, policy, &head, flight, status(true)))
             }
             Progress::Unshared(handover) => {
-                let passing = pass_on(fill, request, &wanted, policy, &handover, status(false));
-                passing.await.map_err(failed)
+                let (wanted, status) = (&wanted, status(false));
+                let unshared = Unshared { fill, request, wanted, policy, status };
+                unshared.answer(&handover).await.map_err(failed)
             }
             Progress::Failed(fault) => Err(failed(fault)),
             Progress::Waiting => Err(failed(Fault::Unavailable)),
@@ -148,81 +142,6 @@ fn arriving(
     let answer = Answer { request, policy, head, status: status.clone(), age: None };
     let sent = delivery(request, policy, head);
     (answer.respond(sent, |range| pass_on::flight(flight, range)), status)
-}
-
-/// Answers from the bucket without holding the body. Each client of such an
-/// object has a read of its own, in a window of memory of its own; a part is
-/// asked of the bucket as a part.
-async fn pass_on(
-    fill: &Fill,
-    request: &GatedRequest,
-    wanted: &Wanted,
-    policy: &Policy,
-    handover: &Handover,
-    status: CacheStatus,
-) -> Result<Delivered, Fault> {
-    let budget = &fill.cache.budget;
-    let window = budget.reserve(budget.window_bytes(), WINDOW_TIMEOUT).await;
-    let window = window.ok_or(Fault::Overloaded)?;
-    let opened = handover.take();
-    let known = match &opened {
-        Some(opened) => opened.head.clone(),
-        None => fill.bucket.head(&wanted.object).await?,
-    };
-    check_size(wanted, &known)?;
-    let proof = Proof::of(wanted, &known)?;
-    let head = head_of(wanted, &proof, &known);
-    let answer = Answer { request, policy, head: &head, status: status.clone(), age: None };
-    let sent = delivery(request, policy, &head);
-    let part = match sent {
-        _ if request.method == Method::HEAD => {
-            return Ok((answer.respond(sent, |_| empty()), status));
-        }
-        Delivery::Whole => None,
-        Delivery::Part(first, last) => Some((first, last)),
-        _ => return Ok((answer.respond(sent, |_| empty()), status)),
-    };
-    let passing = match part {
-        Some((first, last)) => {
-            let opened = open(fill, wanted, &known, Some((first, last))).await?;
-            Passing::new(opened, last - first + 1, None, window)
-        }
-        None => {
-            let opened = match opened {
-                Some(opened) => fill.bucket.pass_on(opened).await?,
-                None => open(fill, wanted, &known, None).await?,
-            };
-            Passing::new(opened, known.size, Some(proof), window)
-        }
-    };
-    Ok((answer.respond(sent, |_| passing.into_body()), status))
-}
-
-/// Opens the object that `known` describes, and no other one.
-async fn open(
-    fill: &Fill,
-    wanted: &Wanted,
-    known: &ObjectHead,
-    part: Option<(u64, u64)>,
-) -> Result<Opened, Fault> {
-    let request = GetRequest {
-        range: part.map(|(first, last)| ByteRange::Bounded(first, last)),
-        if_match: known.etag.clone(),
-        if_none_match: None,
-    };
-    let opened = fill.bucket.open(&wanted.object, Purpose::PassOn, request).await?;
-    if opened.part != part || opened.head.size != known.size {
-        return Err(Fault::Corrupt);
-    }
-    Ok(opened)
-}
-
-fn check_size(wanted: &Wanted, found: &ObjectHead) -> Result<(), Fault> {
-    let published = wanted.published.as_ref();
-    match published.is_some_and(|published| published.size != found.size) {
-        true => Err(Fault::Corrupt),
-        false => Ok(()),
-    }
 }
 
 fn forwarded(policy: &Policy, reason: Forward, stored: bool, collapsed: bool) -> CacheStatus {

@@ -240,6 +240,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_just_landed_is_not_flown_again() {
+        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let joined = flights.join(&key(0), &epochs, || Some("cached"), |_| std::future::ready(()));
+        assert!(matches!(joined, Ok(Joined::Landed("cached"))), "{joined:?}");
+        assert!(flights.board.flights().is_empty());
+    }
+
+    #[tokio::test]
     async fn a_flight_from_before_a_purge_is_not_joined_and_does_not_end_the_next() {
         let (flights, epochs) = (Flights::default(), Epochs::default());
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();

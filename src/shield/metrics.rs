@@ -52,9 +52,14 @@ impl Metrics {
 
     /// Everything as Prometheus text.
     pub fn render(&self) -> String {
-        let handle = self.recorder.handle();
-        handle.run_upkeep();
-        handle.render()
+        self.tidy();
+        self.recorder.handle().render()
+    }
+
+    /// Adds up what the histograms recorded. They keep every value until then,
+    /// so this has to be called now and then even if nobody asks for the text.
+    pub fn tidy(&self) {
+        self.recorder.handle().run_upkeep();
     }
 }
 

@@ -27,6 +27,7 @@ mod route;
 pub mod server;
 mod silence;
 mod site;
+mod unshared;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -163,9 +164,11 @@ impl Shield {
         report
     }
 
-    /// Refreshes now and then `every` so often, until `shutdown`.
+    /// Refreshes now and then `every` so often, until `shutdown`. It also keeps
+    /// the metrics from growing while nobody reads them.
     pub async fn watch(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
         loop {
+            self.metrics.tidy();
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = self.refresh() => {}

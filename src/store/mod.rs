@@ -89,6 +89,7 @@ pub enum ByteRange {
 
 /// The answer to a read.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is received")]
 pub enum GetOutcome {
     /// The object, or the part that was asked for.
     Found(Object),

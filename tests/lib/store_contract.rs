@@ -1,5 +1,7 @@
 //! Every store keeps the contract: in memory, over the embedded bucket, and
-//! over another S3 server when one is named in the environment.
+//! over another S3 server when one is named in the environment:
+//! `AWNING_TEST_S3_ENDPOINT`, `_BUCKET`, `_KEY_ID`, `_KEY`, and `_REGION` where
+//! the endpoint does not tell it.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,7 +57,7 @@ async fn a_store_in_memory_keeps_the_contract() {
     assert_kept(&MemoryStore::new(Clock::System), "").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_over_the_embedded_bucket_keeps_the_contract() {
     let server = Server::start().await;
     let store = s3_store(&server.endpoint(), "shop", Profile::Publisher);
@@ -67,6 +69,7 @@ async fn a_store_over_the_embedded_bucket_keeps_the_contract() {
     clippy::disallowed_methods,
     reason = "the environment names the server, and tells runs apart"
 )]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 async fn a_store_over_another_server_keeps_the_contract() {
     let read = |name: &str| std::env::var(format!("AWNING_TEST_S3_{name}")).ok();
     let Some(endpoint) = read("ENDPOINT") else {

@@ -290,13 +290,14 @@ async fn an_upstream_that_fails_is_answered_for_in_few_words() {
     let silent = Upstream::raw(b"").await;
     let gone = Upstream::gone().await;
     let nonsense = Upstream::raw(b"SSH-2.0-x\r\n\r\n").await;
-    let limits =
-        StorefrontLimits { head: Duration::from_millis(50), ..StorefrontLimits::standard() };
-    for (upstream, status, detail) in [
-        (&silent, 502, "upstream-unreachable"),
-        (&gone, 502, "upstream-unreachable"),
-        (&nonsense, 502, "upstream-unreachable"),
-        (&Upstream::streaming(|_| std::future::pending()).await, 504, "upstream-timeout"),
+    let mute = Upstream::streaming(|_| std::future::pending()).await;
+    let patient = StorefrontLimits::standard();
+    let hasty = StorefrontLimits { head: Duration::from_millis(50), ..patient.clone() };
+    for (upstream, limits, status, detail) in [
+        (&silent, &patient, 502, "upstream-unreachable"),
+        (&gone, &patient, 502, "upstream-unreachable"),
+        (&nonsense, &patient, 502, "upstream-unreachable"),
+        (&mute, &hasty, 504, "upstream-timeout"),
     ] {
         let edge = shop_within(upstream, None, limits.clone()).await;
         let answer = ask(edge.public, get("/", "")).await;

@@ -102,7 +102,7 @@ pub(crate) enum How {
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// Nothing was sent.
-    Planned(Plan),
+    Planned(Box<Plan>),
     /// The release is stored, the channel not switched.
     Uploaded(Summary),
     /// The channel has the release.
@@ -152,7 +152,7 @@ impl<S: ObjectWrite> Publisher<S> {
         let plan = publish::plan(build, base, options)?;
         plan.warnings().iter().for_each(|warning| output.note(warning));
         if how == How::Plan {
-            return Ok(Outcome::Planned(plan));
+            return Ok(Outcome::Planned(Box::new(plan)));
         }
         let summary = Summary::of(&plan, options);
         if plan.is_current() {

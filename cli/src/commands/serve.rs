@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use crate::config::{ConfigError, admin_tokens};
 use crate::interrupt::signalled;
+use crate::open_files;
 
 /// How often channel heads are read again.
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
@@ -123,6 +124,9 @@ pub(crate) async fn run_shield(
     tokens: Vec<SecretString>,
     shutdown: CancellationToken,
 ) {
+    if let Err(error) = open_files::raise_limit() {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    }
     let Listeners { public, admin } = listeners;
     tokio::join!(
         Arc::clone(&shield).watch(REFRESH_EVERY, shutdown.clone()),

@@ -98,7 +98,7 @@ impl<'a> Document<'a> {
     pub(crate) fn finish(mut self) -> Result<Vec<String>, ConfigError> {
         let known = ["store", "publish", "shield", "site", "admin", "fleet"];
         for (key, _) in std::mem::take(&mut self.root) {
-            let message = unknown(&key.get_ref().to_string(), &known, "table");
+            let message = unknown(key.get_ref(), &known, "table");
             self.problem(Some(&key.span()), message);
         }
         if self.problems.is_empty() {
@@ -169,7 +169,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// A list of texts; in the environment, separated by commas.
     pub(crate) fn list(&mut self, key: &'static str) -> Option<Vec<String>> {
         self.asked.push(key);
-        if let Some(text) = self.from_environment(key) {
+        if let Some(text) = self.override_of(key) {
             return Some(text.split(',').map(|part| part.trim().to_owned()).collect());
         }
         let value = self.table.remove(key)?;
@@ -223,7 +223,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Takes a key that is part of the interface, but not in effect yet.
     pub(crate) fn without_effect(&mut self, key: &'static str) {
         self.asked.push(key);
-        let named = self.table.remove(key).is_some() || self.from_environment(key).is_some();
+        let named = self.table.remove(key).is_some() || self.override_of(key).is_some();
         if named {
             let name = self.name_of(key);
             self.document.warnings.push(format!("`{name}` has no effect in this version"));
@@ -250,7 +250,7 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     fn find(&mut self, key: &'static str, expected: &str) -> Option<Found> {
         self.asked.push(key);
-        if let Some(text) = self.from_environment(key) {
+        if let Some(text) = self.override_of(key) {
             return Some(Found { text, line: None });
         }
         let value = self.table.remove(key)?;
@@ -265,7 +265,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    fn from_environment(&mut self, key: &str) -> Option<String> {
+    fn override_of(&mut self, key: &str) -> Option<String> {
         if !self.overridable {
             return None;
         }

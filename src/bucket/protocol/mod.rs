@@ -16,15 +16,26 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode};
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{HttpRequest, HttpResponse, S3, S3Request, S3Response, S3Result};
+
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use super::Credentials;
 use super::calls::Counter;
 use super::directory::Directory;
 pub(super) use access::Counted;
 use access::{Access, Keys};
+
+/// Most bytes of a request in XML: a thousand keys to delete, and some air.
+const XML_BYTES_MAX: usize = 4 * 1024 * 1024;
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// Clients print it with errors; there is no log that it would lead to.
+const REQUEST_ID: HeaderValue = HeaderValue::from_static("0000000000000000");
 
 /// Answers S3 requests.
 #[derive(Clone)]
@@ -45,26 +56,37 @@ impl Protocol {
         credentials: Credentials,
         calls: Arc<Counter>,
     ) -> Self {
+        let mut config = S3Config::default();
+        config.xml_max_body_size = XML_BYTES_MAX;
+        // B2 has no uploads by form; the core would read them into memory.
+        config.post_object_max_file_size = 0;
+        config.form_max_fields_size = FORM_BYTES_MAX;
         let mut builder = S3ServiceBuilder::new(Operations { directory });
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(Keys(credentials));
         builder.set_access(Access(calls));
         Self { core: builder.build() }
     }
 
     pub(super) async fn answer(&self, request: HttpRequest) -> HttpResponse {
-        let mut response = self.core.call(request).await.unwrap_or_else(|error| {
-            tracing::error!(?error, "the bucket failed to answer");
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        // The core logs every refusal as an error, with the whole answer.
+        let answer = self.core.call(request).with_subscriber(NoSubscriber::new());
+        let mut response = answer.await.unwrap_or_else(|_| {
             let mut response = Response::new(s3s::Body::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         });
+        let status = response.status().as_u16();
+        if status == 500 {
+            tracing::error!(%method, path, "the bucket failed to answer");
+        } else {
+            tracing::debug!(%method, path, status, "the bucket answered");
+        }
         response.headers_mut().entry("x-amz-request-id").or_insert(REQUEST_ID);
         response
     }
 }
-
-/// Clients print it with errors; there is no log that it would lead to.
-const REQUEST_ID: HeaderValue = HeaderValue::from_static("0000000000000000");
 
 impl fmt::Debug for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::shield::metrics::Metrics;
@@ -27,6 +27,7 @@ const PARTS: u64 = 4;
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
     units_total: u32,
+    freed: Arc<Notify>,
     held: Gauge,
 }
 
@@ -34,6 +35,7 @@ pub(crate) struct Budget {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     permit: OwnedSemaphorePermit,
+    freed: Arc<Notify>,
     held: Gauge,
 }
 
@@ -52,7 +54,8 @@ impl Budget {
         gauge("limit").set(as_gauge(u64::from(units_total) * UNIT_BYTES));
         let held = gauge("held");
         held.set(0.0);
-        Self { units: Arc::new(Semaphore::new(units_total as usize)), units_total, held }
+        let units = Arc::new(Semaphore::new(units_total as usize));
+        Self { units, units_total, freed: Arc::default(), held }
     }
 
     /// Takes `bytes`, waiting at most `patience` for others to give back
@@ -62,10 +65,22 @@ impl Budget {
         if units > self.units_total {
             return None;
         }
-        let acquiring = Arc::clone(&self.units).acquire_many_owned(units);
-        let permit = timeout(patience, acquiring).await.ok()?.ok()?;
+        let permit = timeout(patience, self.acquire(units)).await.ok()?;
         self.held.increment(as_gauge(u64::from(units) * UNIT_BYTES));
-        Some(Reservation { permit, held: self.held.clone() })
+        Some(Reservation { permit, freed: Arc::clone(&self.freed), held: self.held.clone() })
+    }
+
+    /// Not the semaphore's own queue: there a large body that waits would keep
+    /// small ones from the memory that is left.
+    async fn acquire(&self, units: u32) -> OwnedSemaphorePermit {
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Ok(permit) = Arc::clone(&self.units).try_acquire_many_owned(units) {
+                return permit;
+            }
+            freed.await;
+        }
     }
 
     /// Bytes that are taken.
@@ -97,6 +112,8 @@ impl Reservation {
         let spare = self.permit.num_permits().saturating_sub(keep);
         if let Some(permit) = self.permit.split(spare) {
             self.held.decrement(as_gauge(permit.num_permits() as u64 * UNIT_BYTES));
+            drop(permit);
+            self.freed.notify_waiters();
         }
     }
 
@@ -113,7 +130,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.held.decrement(as_gauge(self.bytes()));
+        self.shrink_to(0);
     }
 }
 
@@ -148,6 +165,21 @@ mod tests {
         drop(first);
         assert!(budget.reserve(8 * UNIT_BYTES, SHORTLY).await.is_some());
         assert_eq!(budget.bytes_held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_that_waits_does_not_hold_up_a_small_one() {
+        let budget = budget();
+        let most = budget.reserve(6 * UNIT_BYTES, SHORTLY).await.unwrap();
+        let large = budget.reserve(4 * UNIT_BYTES, Duration::from_secs(1));
+        let small = async {
+            let taken = budget.reserve(UNIT_BYTES, Duration::ZERO).await;
+            drop(most);
+            taken
+        };
+        let (large, small) = tokio::join!(large, small);
+        assert!(large.is_some() && small.is_some());
+        assert_eq!(budget.bytes_held(), 5 * UNIT_BYTES);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! origin that read one request differently can be made to store one page
 //! under the name of another. What hyper hides from here (two equal
 //! `Content-Length` lines, one beside `Transfer-Encoding`, `#fragment`, bare
-//! line feeds) it has made unambiguous before; see `hidden` in the tests.
+//! line feeds) it has made unambiguous before; `tests/lib/gate.rs` holds it to that.
 
 mod authority;
 pub(crate) mod forwarded;

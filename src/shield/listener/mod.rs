@@ -68,8 +68,12 @@ impl Listener {
         let patience =
             Patience { head: limits.head_timeout, idle: IDLE, write: limits.write_timeout };
         let open_files_max = getrlimit(Resource::Nofile).current;
+        let fitting = connections_under(open_files_max, limits.connections_max);
+        if fitting < limits.connections_max {
+            tracing::info!(fitting, ?open_files_max, "open files limit the connections");
+        }
         let roster = Roster::new(
-            connections_under(open_files_max, limits.connections_max),
+            fitting,
             limits.connections_per_peer_max,
             trusted.to_vec(),
             patience,

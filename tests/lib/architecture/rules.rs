@@ -102,7 +102,7 @@ pub(super) fn purity(source: &Source) -> Vec<String> {
     }
     let impure = |path: &&String| {
         let inside = |prefix: &&str| *path == *prefix || path.starts_with(&format!("{prefix}::"));
-        IMPURE_PATHS.iter().any(|prefix| inside(&prefix)) || path.ends_with("::now")
+        IMPURE_PATHS.iter().any(inside) || path.ends_with("::now")
     };
     source
         .paths

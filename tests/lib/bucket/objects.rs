@@ -10,7 +10,10 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
 use aws_sdk_s3::types::{Delete, MetadataDirective, ObjectCannedAcl, ObjectIdentifier};
 
-use super::{KEY, KEY_ID, Server, body, keys, put, raw_get, status_and_code, target};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{KEY, KEY_ID, Server, body, keys, put, raw, raw_get, status_and_code, target};
 
 /// A refusal as status and code.
 macro_rules! refused {
@@ -128,7 +131,7 @@ async fn without_the_right_key_nothing_is_answered() {
     for target in ["/shop/k", "/shop?list-type=2", "/", "/_/other", "/_/calls?x", "/_/calls/"] {
         let answer = raw_get(&server, target, "").await;
         let refused = answer.starts_with("HTTP/1.1 403") || answer.starts_with("HTTP/1.1 400");
-        assert!(refused == !target.contains("calls?"), "{target}: {answer}");
+        assert_ne!(refused, target.contains("calls?"), "{target}: {answer}");
     }
 }
 
@@ -343,6 +346,12 @@ async fn many_keys_are_deleted_at_once() {
     let markers = deleted.deleted().iter().map(|deleted| deleted.delete_marker);
     assert_eq!(markers.collect::<Vec<_>>(), [Some(true), Some(true), None]);
     assert_eq!(keys(&client, "").await, ["c"]);
+
+    let c = ObjectIdentifier::builder().key("c").build().unwrap();
+    let delete = Delete::builder().set_objects(Some(vec![c; 1001])).build().unwrap();
+    let delete = client.delete_objects().bucket("shop").delete(delete);
+    assert_eq!(refused!(delete), "400 MalformedXML");
+    assert_eq!(keys(&client, "").await, ["c"]);
 }
 
 #[tokio::test]
@@ -407,6 +416,38 @@ async fn calls_are_counted_whatever_they_are_answered_with() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_closed() {
     let server = Server::start().await;
-    assert_eq!(super::raw(&server, "").await, "");
-    assert_eq!(super::raw(&server, "GET /shop/k HTTP/1.1\r\nHost: x").await, "");
+    assert_eq!(raw(&server, "").await, "");
+    assert_eq!(raw(&server, "GET /shop/k HTTP/1.1\r\nHost: x").await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_over_the_limit_waits_for_another_to_end() {
+    let server = Server::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..512 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let start = Instant::now();
+    let answer = raw_get(&server, "/_/calls", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // It was answered when the first of the silent ones was closed.
+    assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_form_is_not_read() {
+    let server = Server::start().await;
+    let part = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nbytes\r\n--x--\r\n";
+    let lines = format!(
+        "Host: {}\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+         Content-Length: {}\r\n",
+        server.address,
+        part.len()
+    );
+    let answer = raw(&server, &format!("POST /shop HTTP/1.1\r\n{lines}\r\n{part}")).await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert_eq!(
+        server.client().list_objects_v2().bucket("shop").send().await.unwrap().key_count,
+        Some(0)
+    );
 }

@@ -110,3 +110,17 @@ async fn an_aborted_upload_is_gone() {
     let uploads = server.client().list_multipart_uploads().bucket("shop").send().await.unwrap();
     assert!(uploads.uploads().is_empty());
 }
+
+#[tokio::test]
+async fn parts_have_numbers_from_one_to_ten_thousand() {
+    let server = Server::start().await;
+    let client = server.client();
+    let id = begin(&client).await;
+    for number in [0, 10_001] {
+        let part = client.upload_part().bucket("shop").key("big").upload_id(&id);
+        let error = part.part_number(number).body(ByteStream::from_static(b"x")).send().await;
+        assert_eq!(status_and_code(&error.unwrap_err()), (400, "InvalidArgument".to_owned()));
+    }
+    let last = upload_part(&client, &id, 10_000, b"last".to_vec()).await;
+    complete(&client, &id, &[last]).await.unwrap();
+}

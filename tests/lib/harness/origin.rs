@@ -17,6 +17,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::watch;
 
+/// How long a test waits for what should happen at once, before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The scripted bucket.
 pub(crate) struct Origin {
     pub(crate) store: MemoryStore,
@@ -104,7 +107,9 @@ impl Origin {
 
     /// Waits until this many reads have begun.
     pub(crate) async fn asked(&self, count: usize) {
-        self.arrived.subscribe().wait_for(|seen| *seen >= count).await.unwrap();
+        let mut arrived = self.arrived.subscribe();
+        let reached = tokio::time::timeout(PATIENCE, arrived.wait_for(|seen| *seen >= count));
+        assert!(reached.await.is_ok(), "no {count} reads have begun");
     }
 
     async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {
