@@ -128,7 +128,11 @@ impl Listener {
     /// failures pass: they are about one client, or over in a moment.
     async fn recover(&self, error: &io::Error) {
         if is_out_of_descriptors(error) {
-            (0..SHED_AT_ONCE).take_while(|_| self.roster.shed()).for_each(drop);
+            for _ in 0..SHED_AT_ONCE {
+                if !self.roster.shed() {
+                    break;
+                }
+            }
             self.count_rejected("descriptors");
         }
         tracing::debug!(%error, "cannot accept a connection");
