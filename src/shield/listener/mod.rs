@@ -41,9 +41,6 @@ use super::metrics::Metrics;
 const IDLE: Duration = Duration::from_secs(15);
 /// The pause after an accept that failed, in which others may end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// How many connections make room when descriptors run out. One a pause would
-/// let a crowd of silent clients keep a visitor waiting for seconds.
-const SHED_AT_ONCE: usize = 16;
 
 /// An accept loop and what it serves.
 pub(crate) struct Listener {
@@ -128,11 +125,7 @@ impl Listener {
     /// failures pass: they are about one client, or over in a moment.
     async fn recover(&self, error: &io::Error) {
         if is_out_of_descriptors(error) {
-            for _ in 0..SHED_AT_ONCE {
-                if !self.roster.shed() {
-                    break;
-                }
-            }
+            self.roster.make_room();
             self.count_rejected("descriptors");
         }
         tracing::debug!(%error, "cannot accept a connection");
