@@ -4,4 +4,5 @@
 mod configuration;
 mod crash;
 mod harness;
+mod outcome;
 mod publish;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::shield::Shield;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::config::{ConfigError, admin_tokens};
+use crate::exit::CannotListen;
 use crate::interrupt::signalled;
 
 /// How often channel heads are read again.
@@ -68,7 +68,7 @@ impl Serve {
         )
         .await?;
         let urls = listeners.urls()?;
-        context.output.data(&urls, &urls);
+        context.output.data(&urls, &urls)?;
 
         let shutdown = CancellationToken::new();
         tokio::join!(run_shield(shield, listeners, tokens, shutdown.clone()), async move {
@@ -130,6 +130,7 @@ pub(crate) async fn run_shield(
     );
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+/// Listens on an address, or says why that cannot be.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, CannotListen> {
+    TcpListener::bind(address).await.map_err(|source| CannotListen { address, source })
 }

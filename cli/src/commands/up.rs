@@ -95,7 +95,7 @@ impl Up {
 
         let shield = self.shield(&settings, store)?;
         shield.refresh().await;
-        context.output.data(&reachable, &reachable);
+        context.output.data(&reachable, &reachable)?;
 
         let watch = self.watch.then(|| Watch::start(&self.source)).transpose()?;
         let republish = republish(&publisher, &self.source, watch, &shield, &shutdown);
@@ -118,7 +118,7 @@ impl Up {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Arc<S3Store>, Url)> {
-        let credentials = bucket::credentials(context);
+        let credentials = bucket::credentials(context)?;
         let embedded = Bucket::open(&self.data.join("bucket"), credentials.clone())?;
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await

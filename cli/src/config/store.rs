@@ -2,7 +2,7 @@
 
 use awning::asset::KeyLayout;
 use awning::store::s3;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::reader::{Document, variable_of};
@@ -67,13 +67,24 @@ impl Credentials {
         for (id, key) in pairs {
             let (id, key) = (environment.secret(id)?, environment.secret(key)?);
             if let (Some(id), Some(key)) = (id, key) {
-                let key_id = secrecy::ExposeSecret::expose_secret(&id).to_owned();
-                return Ok(Self { key_id, key });
+                return Self::checked(id.expose_secret(), key);
             }
         }
         Err(ConfigError::missing(
             "no credentials for the bucket: set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY \
              (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); each also as NAME_FILE",
+        ))
+    }
+
+    /// A pair that can be sent in a header field.
+    pub(crate) fn checked(key_id: &str, key: SecretString) -> Result<Self, ConfigError> {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        if plain(key_id) && plain(key.expose_secret()) {
+            return Ok(Self { key_id: key_id.to_owned(), key });
+        }
+        Err(ConfigError::missing(
+            "the credentials for the bucket hold a space, a line break or another character that \
+             no key has: set them again",
         ))
     }
 }
