@@ -6,3 +6,4 @@ mod crash;
 mod harness;
 mod outcome;
 mod publish;
+mod up;
