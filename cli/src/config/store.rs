@@ -38,12 +38,13 @@ pub(crate) struct Credentials {
 /// Reads the table; `None` when there is none and the environment names no bucket.
 pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let (mut table, present) = document.table("store");
-    let bucket = table.text("bucket");
+    let missing = ["bucket", "endpoint"].map(|key| (key, !table.has(key)));
+    let bucket = table.parsed("bucket", bucket);
     let endpoint = table.parsed("endpoint", endpoint);
     let region = table.text("region");
     let prefix = table.text("prefix").unwrap_or_default();
     let attempts = table.parsed("attempts", attempts).unwrap_or(0);
-    for (key, missing) in [("bucket", bucket.is_none()), ("endpoint", endpoint.is_none())] {
+    for (key, missing) in missing {
         if present && missing {
             let variable = variable_of(&format!("store.{key}"));
             table.problem(None, format!("`store.{key}` is missing: set it, or {variable}"));
@@ -86,6 +87,15 @@ impl Credentials {
             "the credentials for the bucket hold a space, a line break or another character that \
              no key has: set them again",
         ))
+    }
+}
+
+fn bucket(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if !text.is_empty() && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no bucket: write its name alone, as in etalage"))
     }
 }
 
