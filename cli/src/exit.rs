@@ -1,8 +1,9 @@
 //! Exit codes, and what leads to each. The codes are part of the interface.
 
-use std::process::ExitCode;
+use std::net::SocketAddr;
 
 use awning::bucket::BucketError;
+use awning::manifest::ManifestError;
 use awning::publish::{BuildError, PublishError, Refused};
 use awning::shield;
 use awning::store::{StoreError, StoreErrorKind};
@@ -11,7 +12,7 @@ use crate::config::ConfigError;
 use crate::interrupt::Interrupted;
 
 const UNFORESEEN: u8 = 1;
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const INCOMPLETE: u8 = 4;
 const SUPERSEDED: u8 = 5;
@@ -29,13 +30,32 @@ pub(crate) struct Unreachable(pub String);
 #[error("{0}")]
 pub(crate) struct NotThere(pub String);
 
+/// An address that was given cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub(crate) struct CannotListen {
+    /// The address.
+    pub(crate) address: SocketAddr,
+    /// Why.
+    pub(crate) source: std::io::Error,
+}
+
 /// The exit code of an error: that of the first cause that has one.
-pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    error.chain().find_map(code_of).unwrap_or(UNFORESEEN).into()
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(UNFORESEEN)
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &StoreError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if cause.is::<ConfigError>() || cause.is::<shield::ConfigError>() || cause.is::<BucketError>() {
+    if cause.is::<ConfigError>() || cause.is::<shield::ConfigError>() {
+        return Some(USAGE);
+    }
+    if cause.is::<BucketError>() || cause.is::<CannotListen>() {
         return Some(USAGE);
     }
     if cause.is::<BuildError>() || cause.is::<NotThere>() {
@@ -52,6 +72,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<PublishError>() {
         return Some(of_publish(error));
+    }
+    if cause.is::<ManifestError>() {
+        return Some(CORRUPT);
     }
     cause.downcast_ref::<StoreError>().map(of_store)
 }
@@ -80,6 +103,8 @@ fn of_store(error: &StoreError) -> u8 {
     match error.kind() {
         StoreErrorKind::Denied => DENIED,
         StoreErrorKind::Corrupt => CORRUPT,
+        // No such bucket, another region: trying again cannot help.
+        StoreErrorKind::Rejected => USAGE,
         _ => INCOMPLETE,
     }
 }

@@ -16,8 +16,10 @@ pub(crate) async fn until_interrupted<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     tokio::select! {
-        result = work => result,
+        // Polled first, so that signals are heard from before the work begins.
+        biased;
         () = signalled() => Err(Interrupted(state).into()),
+        result = work => result,
     }
 }
 

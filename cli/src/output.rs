@@ -5,6 +5,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use crate::failure::Failure;
+
+/// Data could not be printed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub(crate) struct Unprinted(#[from] io::Error);
+
 /// Where a command prints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
@@ -28,32 +35,29 @@ impl Output {
     }
 
     /// Prints data: `text`, or `value` where JSON was asked for.
-    pub(crate) fn data(self, text: impl Display, value: &impl Serialize) {
-        if self.json {
-            self.json(value);
-        } else {
-            self.line(text);
-        }
+    pub(crate) fn data(self, text: impl Display, value: &impl Serialize) -> Result<(), Unprinted> {
+        if self.json { self.json(value) } else { self.line(text) }
     }
 
     /// Prints one line of data.
-    pub(crate) fn line(self, text: impl Display) {
-        // A reader that went away is a normal end, and nothing else can be told.
-        let _ = writeln!(io::stdout().lock(), "{text}");
+    pub(crate) fn line(self, text: impl Display) -> Result<(), Unprinted> {
+        self.bytes(format!("{text}\n").as_bytes())
     }
 
     /// Prints one JSON document on a line of its own.
-    pub(crate) fn json(self, value: &impl Serialize) {
-        match serde_json::to_string(value) {
-            Ok(text) => self.line(text),
-            Err(error) => self.warning(format_args!("cannot print JSON: {error}")),
-        }
+    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Unprinted> {
+        self.line(serde_json::to_string(value).map_err(io::Error::from)?)
     }
 
     /// Prints bytes of data as they are.
-    pub(crate) fn bytes(self, bytes: &[u8]) {
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Unprinted> {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            // A reader that went away has what it wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            // Anything else, such as a full disk, leaves it with half of the data.
+            outcome => Ok(outcome?),
+        }
     }
 
     /// Tells a person something.
@@ -64,6 +68,16 @@ impl Output {
     /// Tells a person that something deserves attention.
     pub(crate) fn warning(self, text: impl Display) {
         self.note(format_args!("warning: {text}"));
+    }
+
+    /// Prints the error that ends a command: where data is JSON, as data too,
+    /// so that a program always has a document to read.
+    pub(crate) fn failure(self, error: &anyhow::Error) {
+        self.error(error);
+        if self.json {
+            // Standard error has it already.
+            let _ = self.json(&Failure::of(error));
+        }
     }
 
     /// Prints an error and what caused it.

@@ -6,10 +6,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// How long a tree must be quiet before it is published: an editor or a build
 /// writes many files in one go.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// How long a tree that never is quiet is waited for.
+const RESTLESS_MAX: Duration = Duration::from_secs(5);
+
+/// What `up` writes to itself while it publishes; never published.
+const OWN_DIRECTORY: &str = ".awning";
 
 /// A directory that is being watched.
 #[derive(Debug)]
@@ -23,12 +30,12 @@ impl Watch {
     /// Starts to watch everything below `root`.
     pub(crate) fn start(root: &Path) -> anyhow::Result<Self> {
         let (changed, changes) = watch::channel(());
+        let own = root.join(OWN_DIRECTORY);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error means that events were lost, so something may have changed.
-            if event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                return;
+            if event.as_ref().map_or(true, |event| matters(event, &own)) {
+                changed.send_replace(());
             }
-            changed.send_replace(());
         })
         .context("cannot watch for changes")?;
         watcher
@@ -42,9 +49,63 @@ impl Watch {
         if self.changes.changed().await.is_err() {
             return std::future::pending().await;
         }
-        while tokio::time::timeout(QUIET, self.changes.changed())
-            .await
-            .is_ok_and(|seen| seen.is_ok())
-        {}
+        quiet(&mut self.changes).await;
+    }
+}
+
+/// Waits until nothing changed for a moment, but not for ever: a file that is
+/// written all the time must not hold back the others.
+async fn quiet(changes: &mut watch::Receiver<()>) {
+    let quiet =
+        async { while timeout(QUIET, changes.changed()).await.is_ok_and(|seen| seen.is_ok()) {} };
+    let _ = timeout(RESTLESS_MAX, quiet).await;
+}
+
+/// Whether a file that may be published could have changed.
+fn matters(event: &Event, own: &Path) -> bool {
+    let within = !event.paths.is_empty() && event.paths.iter().all(|path| path.starts_with(own));
+    !within && !matches!(event.kind, EventKind::Access(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::ModifyKind;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tree_that_never_is_quiet_is_not_waited_for_without_end() {
+        let (changed, mut changes) = watch::channel(());
+        let restless = async {
+            loop {
+                sleep(QUIET / 2).await;
+                changed.send_replace(());
+            }
+        };
+        let began = Instant::now();
+        tokio::select! {
+            () = restless => {}
+            () = quiet(&mut changes) => assert_eq!(began.elapsed(), RESTLESS_MAX),
+        }
+        let began = Instant::now();
+        changes.mark_unchanged();
+        quiet(&mut changes).await;
+        assert_eq!(began.elapsed(), QUIET);
+    }
+
+    #[test]
+    fn what_up_writes_itself_is_no_change() {
+        let own = Path::new("site/.awning");
+        let event = |path: &str| {
+            Event::new(EventKind::Modify(ModifyKind::Any)).add_path(Path::new(path).to_owned())
+        };
+        assert!(!matters(&event("site/.awning/bucket/lock"), own));
+        assert!(matters(&event("site/a.css"), own));
+        assert!(matters(&event("site/.awning/lock").add_path("site/a.css".into()), own));
+        assert!(
+            matters(&Event::new(EventKind::Other), own),
+            "what was lost may have been anything"
+        );
     }
 }

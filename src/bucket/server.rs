@@ -12,15 +12,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::StdError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Bucket;
@@ -31,6 +33,9 @@ const CONNECTIONS_MAX: usize = 512;
 
 /// How long a connection may take for a request's header, idle time included.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a body may stand still while it arrives.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long requests under way may take after the shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,7 +126,7 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let counted = Counted::default();
     parts.extensions.insert(counted.clone());
-    let lent = Lent(Arc::new(Mutex::new(body)));
+    let lent = Lent(Arc::new(Mutex::new(Arriving::new(body))));
     let body = s3s::Body::http_body(lent.clone());
     let mut response = bucket.protocol.answer(Request::from_parts(parts, body)).await;
     if !counted.is_set() {
@@ -161,7 +166,7 @@ fn dress(response: &mut Response<s3s::Body>) {
 /// it has read all of it. A sender whose bytes nobody reads would see a reset
 /// connection in place of the answer.
 #[derive(Clone)]
-struct Lent(Arc<Mutex<Incoming>>);
+struct Lent(Arc<Mutex<Arriving<Incoming>>>);
 
 impl Lent {
     async fn drain(mut self) {
@@ -179,14 +184,14 @@ impl Lent {
     }
 }
 
-impl http_body::Body for Lent {
+impl Body for Lent {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = StdError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Pin::new(&mut *body).poll_frame(cx)
     }
@@ -197,5 +202,76 @@ impl http_body::Body for Lent {
 
     fn size_hint(&self) -> SizeHint {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+/// A body that ends with an error when it stands still, so that a sender who
+/// went silent does not hold its connection for ever.
+struct Arriving<B> {
+    body: B,
+    /// Runs while bytes are waited for, and not while they are written to disk.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Arriving<B> {
+    fn new(body: B) -> Self {
+        Self { body, patience: None }
+    }
+}
+
+impl<B> Body for Arriving<B>
+where
+    B: Body<Data = Bytes, Error: Into<StdError>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.patience = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let wait = || Box::pin(tokio::time::sleep(BODY_TIMEOUT));
+        let stalled = || Some(Err("the body stood still for too long".into()));
+        let patience = self.patience.get_or_insert_with(wait);
+        patience.as_mut().poll(cx).map(|()| stalled())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_ends_with_an_error() {
+        let pause = BODY_TIMEOUT - Duration::from_secs(1);
+        let frames = stream::iter(["slow", "but", "steady"]).then(move |text| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(text.as_bytes())))
+        });
+        let frames = Box::pin(frames.chain(stream::pending()));
+        let mut body = Arriving::new(StreamBody::new(frames));
+        for text in ["slow", "but", "steady"] {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), text);
+        }
+        let began = Instant::now();
+        assert!(body.frame().await.unwrap().is_err());
+        assert_eq!(began.elapsed(), BODY_TIMEOUT);
     }
 }

@@ -4,4 +4,6 @@
 mod configuration;
 mod crash;
 mod harness;
+mod outcome;
 mod publish;
+mod up;

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use awning::bucket::{Bucket, Credentials};
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::serve::bind;
+use crate::config::{self, ConfigError};
 use crate::interrupt::signalled;
 
 /// Run the embedded S3 server alone
@@ -32,12 +32,12 @@ pub(crate) struct RunBucket {
 impl RunBucket {
     /// Serves until it is told to end, then prints what was called.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let bucket = Bucket::open(&self.data, credentials(context))?;
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        let bucket = Bucket::open(&self.data, credentials(context)?)?;
+        let listener = bind(self.listen)?;
         let url = format!("http://{}", listener.local_addr()?);
-        context.output.data(format_args!("bucket  {url}"), &serde_json::json!({ "bucket": url }));
+        context
+            .output
+            .data(format_args!("bucket  {url}"), &serde_json::json!({ "bucket": url }))?;
 
         let shutdown = CancellationToken::new();
         let ending = shutdown.clone();
@@ -51,10 +51,10 @@ impl RunBucket {
 }
 
 /// The key of the embedded bucket.
-pub(crate) fn credentials(context: &Context) -> Credentials {
-    let get = |name, default: &str| context.environment.get(name).unwrap_or(default).to_owned();
-    Credentials {
-        key_id: get("BUCKET_KEY_ID", "awning"),
-        key: get("BUCKET_KEY", "awning-secret").into(),
-    }
+pub(crate) fn credentials(context: &Context) -> Result<Credentials, ConfigError> {
+    let get = |name, default| context.environment.get(name).unwrap_or(default);
+    let key = get("BUCKET_KEY", "awning-secret").into();
+    let config::Credentials { key_id, key } =
+        config::Credentials::checked(get("BUCKET_KEY_ID", "awning"), key)?;
+    Ok(Credentials { key_id, key })
 }

@@ -17,7 +17,7 @@ impl Completions {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "awning", &mut script);
-        context.output.bytes(&script);
+        context.output.bytes(&script)?;
         Ok(())
     }
 }

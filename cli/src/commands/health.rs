@@ -43,7 +43,7 @@ impl Health {
         if status != 200 {
             bail!(Unreachable(format!("{url} answered {status}")));
         }
-        context.output.data("well", &serde_json::json!({ "status": status }));
+        context.output.data("well", &serde_json::json!({ "status": status }))?;
         Ok(())
     }
 }

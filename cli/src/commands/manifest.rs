@@ -39,10 +39,12 @@ impl PrintManifest {
         let stored = release::read(&self.which, &store, &bucket.layout, &settings.publish).await?;
         match self.format {
             Format::Awning => {
-                context.output.bytes(&stored.bytes);
-                context.output.bytes(b"\n");
+                context.output.bytes(&stored.bytes)?;
+                context.output.bytes(b"\n")?;
             }
-            Format::Flat => context.output.json(&flat(&stored.manifest, &settings.publish.public)),
+            Format::Flat => {
+                context.output.json(&flat(&stored.manifest, &settings.publish.public))?;
+            }
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
 
     let context = Context { environment, output: *output, config: cli.config };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match cli.command {
             Command::Up(command) => command.run(&context).await,
             Command::Publish(command) => command.run(&context).await,
@@ -88,5 +88,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             Command::Bucket(command) => command.run(&context).await,
             Command::Completions(command) => command.run(&context),
         }
-    })
+    });
+    // What still runs, such as hashing after an interrupt, ends with the process.
+    runtime.shutdown_background();
+    outcome
 }

@@ -7,15 +7,16 @@ use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::manifest::{Channel, ReleaseId};
-use awning::publish::{self, BuildError, Options, Plan, PublishError};
+use awning::publish::{self, Build, BuildError, Options, Plan, PublishError};
 use awning::rewrite::PublicBase;
+use awning::store::ObjectWrite;
 use awning::store::s3::Profile;
-use awning::store::{ObjectWrite, StoreError};
 use clap::Args;
 use serde::Serialize;
 
 use super::{Context, required};
 use crate::config::PublishSettings;
+use crate::exit::chain;
 use crate::interrupt::until_interrupted;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -77,7 +78,7 @@ impl Publish {
         let publisher = Publisher { store, layout: bucket.layout, options, output: context.output };
         let work = publisher.publish(&self.source, how);
         let outcome = until_interrupted(NOTHING_ACTIVATED, work).await?;
-        context.output.data(&outcome, &outcome);
+        context.output.data(&outcome, &outcome)?;
         Ok(())
     }
 }
@@ -139,13 +140,11 @@ impl<S: ObjectWrite> Publisher<S> {
     pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
         let Self { store, layout, options, output } = self;
         let store: &dyn ObjectWrite = store.as_ref();
-        let progress = Progress::new(*output);
+        let progress = Arc::new(Progress::new(*output));
 
-        // Hashing keeps the processors busy, and nothing else waits for this thread.
-        let built = tokio::task::block_in_place(|| {
-            publish::build(source, options, &mut |event| progress.show(event))
-        });
-        let build = built
+        let build = self
+            .build(source, &progress)
+            .await?
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let base = publish::base(store, layout, &options.channel).await?;
@@ -171,6 +170,21 @@ impl<S: ObjectWrite> Publisher<S> {
         Ok(Outcome::Published(summary))
     }
 
+    /// Builds beside the runtime's own threads: a signal is heard, and a shield
+    /// goes on serving, while the processors are busy hashing.
+    async fn build(
+        &self,
+        source: &Path,
+        progress: &Arc<Progress>,
+    ) -> anyhow::Result<Result<Build, BuildError>> {
+        let (source, options) = (source.to_owned(), self.options.clone());
+        let progress = Arc::clone(progress);
+        let built = tokio::task::spawn_blocking(move || {
+            publish::build(&source, &options, &mut |event| progress.show(event))
+        });
+        built.await.context("the build of the release broke off")
+    }
+
     /// Every problem of a tree, a line each.
     fn tell_problems(&self, error: &BuildError) {
         if let BuildError::Problems(problems) = error {
@@ -186,12 +200,6 @@ impl<S: ObjectWrite> Publisher<S> {
             }
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &StoreError) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// What tells apart two publishers that activate at the same time.

@@ -1,10 +1,10 @@
 //! Which release is meant, and its manifest from the bucket.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use awning::asset::KeyLayout;
 use awning::manifest::{Channel, MANIFEST_BYTES_MAX, Manifest, ReleaseId};
 use awning::publish;
-use awning::store::{GetOutcome, GetRequest, ObjectRead};
+use awning::store::{GetOutcome, GetRequest, ObjectRead, StoreErrorKind};
 use bytes::Bytes;
 use clap::Args;
 
@@ -47,7 +47,13 @@ pub(crate) async fn read(
         }
     };
     let key = layout.manifest(release);
-    let GetOutcome::Found(object) = store.get(&key, GetRequest::default()).await? else {
+    let found = store.get(&key, GetRequest::default()).await.map_err(|error| match error.kind() {
+        StoreErrorKind::NotFound => {
+            anyhow!(NotThere(format!("there is no release {release} in the bucket")))
+        }
+        _ => error.into(),
+    });
+    let GetOutcome::Found(object) = found? else {
         anyhow::bail!("the store answered an unconditional read as conditional");
     };
     let bytes = object.collect(&key, MANIFEST_BYTES_MAX).await?;

@@ -36,7 +36,7 @@ impl Resolve {
             url.ok_or_else(|| NotThere(format!("`{path}` is not in the release")))
         };
         let urls = self.paths.iter().map(url).collect::<Result<Vec<_>, _>>()?;
-        context.output.data(urls.join("\n"), &urls);
+        context.output.data(urls.join("\n"), &urls)?;
         Ok(())
     }
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::shield::Shield;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::config::{ConfigError, admin_tokens};
+use crate::exit::CannotListen;
 use crate::interrupt::signalled;
 use crate::open_files;
 
@@ -71,7 +71,7 @@ impl Serve {
             self.admin_listen.unwrap_or(settings.shield.admin_listen),
         )?;
         let urls = listeners.urls()?;
-        context.output.data(&urls, &urls);
+        context.output.data(&urls, &urls)?;
 
         let shutdown = CancellationToken::new();
         tokio::join!(run_shield(shield, listeners, tokens, shutdown.clone()), async move {
@@ -136,8 +136,9 @@ pub(crate) async fn run_shield(
     );
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    listen(address).with_context(|| format!("cannot listen on {address}"))
+/// Listens on an address, or says why that cannot be.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, CannotListen> {
+    listen(address).map_err(|source| CannotListen { address, source })
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -1,7 +1,7 @@
 //! `awning up`: bucket, publisher and shield in one process.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -23,7 +23,7 @@ use url::Url;
 use super::publish::{How, NOTHING_ACTIVATED, Outcome, Publisher, options};
 use super::serve::{Listeners, Urls, run_shield};
 use super::{Context, bucket};
-use crate::config::{self, Settings, admin_tokens};
+use crate::config::{self, ConfigError, Settings, admin_tokens};
 use crate::interrupt::{signalled, until_interrupted};
 use crate::watch::Watch;
 
@@ -79,25 +79,31 @@ impl Up {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let settings = context.settings()?;
         let tokens = admin_tokens(&context.environment)?;
+        self.refuse_data_in_source()?;
         // Bound first, so that an address in use is told before anything is written.
         let listeners = Listeners::bind(self.listen, self.admin_listen)?;
         let urls = listeners.urls()?;
 
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let (store, url) = self.start_bucket(context, &tasks, &shutdown).await?;
+        // Watched from before it is read, so that no change falls in between.
+        // What is no directory is refused by the publish.
+        let watched = self.watch && self.source.is_dir();
+        let watch = watched.then(|| Watch::start(&self.source)).transpose()?;
+        let first = async {
+            let (store, url) = self.start_bucket(context, &tasks, &shutdown).await?;
+            let publisher = self.publisher(&settings, Arc::clone(&store), context);
+            let outcome = publisher.publish(&self.source, How::Activate).await?;
+            context.output.note(&outcome);
+            Ok((store, url, publisher))
+        };
+        let (store, url, publisher) = until_interrupted(NOTHING_ACTIVATED, first).await?;
         let reachable = Reachable { urls, bucket: format!("{url}{BUCKET}") };
-
-        let publisher = self.publisher(&settings, Arc::clone(&store), context);
-        let first = publisher.publish(&self.source, How::Activate);
-        let outcome = until_interrupted(NOTHING_ACTIVATED, first).await?;
-        context.output.note(&outcome);
 
         let shield = self.shield(&settings, store)?;
         shield.refresh().await;
-        context.output.data(&reachable, &reachable);
+        context.output.data(&reachable, &reachable)?;
 
-        let watch = self.watch.then(|| Watch::start(&self.source)).transpose()?;
         let republish = republish(&publisher, &self.source, watch, &shield, &shutdown);
         tokio::join!(
             run_shield(Arc::clone(&shield), listeners, tokens, shutdown.clone()),
@@ -112,13 +118,32 @@ impl Up {
         Ok(())
     }
 
+    /// The bucket is in `.awning` when it lies in DIR, which is never published.
+    /// Anywhere else, each release would hold the objects of the one before.
+    fn refuse_data_in_source(&self) -> anyhow::Result<()> {
+        // What cannot be told is judged by those who use the directories.
+        let Ok(source) = std::fs::canonicalize(&self.source) else { return Ok(()) };
+        let Ok(data) = absolute(&self.data) else { return Ok(()) };
+        match data.strip_prefix(&source) {
+            Ok(inside) if !inside.starts_with(".awning") => {
+                let (data, source) = (self.data.display(), self.source.display());
+                let message = format!(
+                    "--data `{data}` lies in `{source}`, so the bucket would be published: \
+                     choose another place, or `.awning` at the root of it"
+                );
+                Err(ConfigError::missing(&message).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn start_bucket(
         &self,
         context: &Context,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Arc<S3Store>, Url)> {
-        let credentials = bucket::credentials(context);
+        let credentials = bucket::credentials(context)?;
         let embedded = Bucket::open(&self.data.join("bucket"), credentials.clone())?;
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -184,22 +209,37 @@ impl Up {
 /// published is reported, and the release that is there stays.
 async fn republish(
     publisher: &Publisher<S3Store>,
-    source: &std::path::Path,
+    source: &Path,
     watch: Option<Watch>,
     shield: &Shield,
     shutdown: &CancellationToken,
 ) {
     let Some(mut watch) = watch else { return };
-    while shutdown.run_until_cancelled(watch.changed()).await.is_some() {
-        match publisher.publish(source, How::Activate).await {
-            Ok(Outcome::Unchanged(_)) => {}
-            Ok(outcome) => {
-                publisher.output.note(&outcome);
-                shield.refresh().await;
+    let publishing = async {
+        loop {
+            watch.changed().await;
+            match publisher.publish(source, How::Activate).await {
+                Ok(Outcome::Unchanged(_)) => {}
+                Ok(outcome) => {
+                    publisher.output.note(&outcome);
+                    shield.refresh().await;
+                }
+                Err(error) => publisher.output.error(&error),
             }
-            Err(error) => publisher.output.error(&error),
         }
-    }
+    };
+    // A publish under way is given up too: the bucket it writes to is ending.
+    shutdown.run_until_cancelled(publishing).await;
+}
+
+/// The absolute path of a directory, of which the last parts need not be there.
+fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let there = path.ancestors().find_map(|part| Some((part, std::fs::canonicalize(part).ok()?)));
+    Ok(match there {
+        Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
+        None => path,
+    })
 }
 
 impl std::fmt::Display for Reachable {

@@ -77,7 +77,9 @@ impl Settings {
         let store = store::read(&mut document);
         let publish = publish::read(&mut document);
         let shield = shield::read(&mut document);
-        let sites = site::read(&mut document, store.is_some(), &publish);
+        // A store that is there but wrong is told once, not by every site again.
+        let has_store = store.is_some() || !document.is_right();
+        let sites = site::read(&mut document, has_store, &publish);
         admin::read(&mut document);
         let warnings = document.finish()?;
         Ok(Self { store, publish, shield, sites, warnings })

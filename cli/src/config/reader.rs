@@ -94,6 +94,11 @@ impl<'a> Document<'a> {
         self.problems.push(Problem { line, message: message.into() });
     }
 
+    /// Whether everything that was read so far is right.
+    pub(crate) fn is_right(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Ends the reading: unknown tables are problems too.
     pub(crate) fn finish(mut self) -> Result<Vec<String>, ConfigError> {
         let known = ["store", "publish", "shield", "site", "admin", "fleet"];
@@ -206,6 +211,11 @@ impl<'a, 'd> Reader<'a, 'd> {
         Some(values)
     }
 
+    /// Whether `key` has a value, right or wrong, before it is read.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some() || self.overriding(key).is_some()
+    }
+
     /// The line on which `key` stands, before it is read.
     pub(crate) fn line_of(&self, key: &str) -> Option<usize> {
         self.table.get(key).map(|value| line_of(self.document.text, &value.span()))
@@ -266,13 +276,15 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     fn override_of(&mut self, key: &str) -> Option<String> {
-        if !self.overridable {
-            return None;
-        }
-        let found = self.document.environment.setting(&format!("{}.{key}", self.path))?.to_owned();
+        let found = self.overriding(key)?.to_owned();
         // What the environment overrides is known all the same.
         self.table.remove(key);
         Some(found)
+    }
+
+    fn overriding(&self, key: &str) -> Option<&str> {
+        let path = self.overridable.then(|| self.name_of(key))?;
+        self.document.environment.setting(&path)
     }
 
     fn name_of(&self, key: &str) -> String {

@@ -37,6 +37,7 @@ fn read_one(
     line: usize,
     publish: &PublishSettings,
 ) -> Option<SiteConfig> {
+    let named = table.has("hosts") && table.has("serve");
     let hosts = table.list("hosts").map(|hosts| hosts.iter().map(|host| plain(host)).collect());
     let kind = table.parsed("serve", kind);
     let upstream = table.parsed("upstream", upstream);
@@ -49,7 +50,7 @@ fn read_one(
         table.without_effect(key);
     }
 
-    if hosts.is_none() || kind.is_none() {
+    if !named {
         table.problem(Some(line), "a site needs `hosts` and `serve`");
     }
     let (hosts, kind) = (hosts?, kind?);

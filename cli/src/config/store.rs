@@ -2,7 +2,7 @@
 
 use awning::asset::KeyLayout;
 use awning::store::s3;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::reader::{Document, variable_of};
@@ -38,12 +38,13 @@ pub(crate) struct Credentials {
 /// Reads the table; `None` when there is none and the environment names no bucket.
 pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let (mut table, present) = document.table("store");
-    let bucket = table.text("bucket");
+    let missing = ["bucket", "endpoint"].map(|key| (key, !table.has(key)));
+    let bucket = table.parsed("bucket", bucket);
     let endpoint = table.parsed("endpoint", endpoint);
     let region = table.text("region");
     let prefix = table.text("prefix").unwrap_or_default();
     let attempts = table.parsed("attempts", attempts).unwrap_or(0);
-    for (key, missing) in [("bucket", bucket.is_none()), ("endpoint", endpoint.is_none())] {
+    for (key, missing) in missing {
         if present && missing {
             let variable = variable_of(&format!("store.{key}"));
             table.problem(None, format!("`store.{key}` is missing: set it, or {variable}"));
@@ -67,14 +68,34 @@ impl Credentials {
         for (id, key) in pairs {
             let (id, key) = (environment.secret(id)?, environment.secret(key)?);
             if let (Some(id), Some(key)) = (id, key) {
-                let key_id = secrecy::ExposeSecret::expose_secret(&id).to_owned();
-                return Ok(Self { key_id, key });
+                return Self::checked(id.expose_secret(), key);
             }
         }
         Err(ConfigError::missing(
             "no credentials for the bucket: set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY \
              (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); each also as NAME_FILE",
         ))
+    }
+
+    /// A pair that can be sent in a header field.
+    pub(crate) fn checked(key_id: &str, key: SecretString) -> Result<Self, ConfigError> {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        if plain(key_id) && plain(key.expose_secret()) {
+            return Ok(Self { key_id: key_id.to_owned(), key });
+        }
+        Err(ConfigError::missing(
+            "the credentials for the bucket hold a space, a line break or another character that \
+             no key has: set them again",
+        ))
+    }
+}
+
+fn bucket(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if !text.is_empty() && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no bucket: write its name alone, as in etalage"))
     }
 }
 

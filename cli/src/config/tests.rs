@@ -124,6 +124,24 @@ fn a_bucket_may_come_from_the_environment_alone() {
 }
 
 #[test]
+fn a_wrong_value_is_one_mistake_and_not_a_missing_one_too() {
+    let site = "[[site]]\nhosts = [\"a.example\"]\nserve = \"assets\"\n";
+    let table: &[(&str, &str)] = &[
+        ("[store]\nbucket = \"b\"\nendpoint = \"ftp://x\"\n", "3: `store.endpoint`: `ftp://x`"),
+        ("[store]\nendpoint = \"http://x\"\nbucket = \"\"\n", "3: `store.bucket`: `` is no bucket"),
+        ("[store]\nendpoint = \"http://x\"\nbucket = \"a/b\"\n", "3: `store.bucket`: `a/b`"),
+        ("[store]\nendpoint = \"http://x\"\n", "-: `store.bucket` is missing"),
+    ];
+    for (text, expected) in table {
+        let found = problems(&format!("{text}{site}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+    let found = problems("[[site]]\nhosts = [\"a.example\"]\nserve = \"foo\"\n");
+    assert_eq!(found, ["3: `site[0].serve`: `foo` is none of assets, release, storefront"]);
+}
+
+#[test]
 fn mistakes_stand_with_their_line_and_what_to_write() {
     let table: &[(&str, &str)] = &[
         ("[stroe]\n", "1: unknown table `stroe`: did you mean `store`?"),

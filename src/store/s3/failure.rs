@@ -155,8 +155,10 @@ impl fmt::Display for S3Failure {
 }
 
 impl Error for S3Failure {
+    /// The SDK's own account, unless the answer named its reason: then that
+    /// only repeats it.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
+        self.code.is_none().then_some(&*self.source as _)
     }
 }
 

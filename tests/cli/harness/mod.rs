@@ -12,7 +12,9 @@ use awning::bucket::{Bucket, Credentials};
 use awning::manifest::Channel;
 use awning::publish;
 use awning::store::s3::{Profile, S3Config, S3Store};
-use awning::store::{GetOutcome, GetRequest, ObjectRead, StoreErrorKind};
+use awning::store::{
+    GetOutcome, GetRequest, ObjectHeaders, ObjectRead, ObjectWrite as _, StoreErrorKind,
+};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -119,6 +121,12 @@ impl World {
             }
         }
         found
+    }
+
+    /// Stores an object past the proxy.
+    pub(crate) async fn put(&self, key: &str, text: &str) {
+        let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
+        self.store.put(key, bytes, &ObjectHeaders::default()).await.unwrap();
     }
 
     async fn object(&self, key: &str) -> Option<Vec<u8>> {

@@ -1,0 +1,69 @@
+//! An error as programs read it: the document that `--json` prints instead of
+//! a command's data. People read the same on standard error.
+
+use awning::publish::{BuildError, Problem, PublishError};
+use serde::Serialize;
+
+use crate::exit;
+
+/// What a command that failed came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure<'a> {
+    outcome: &'static str,
+    exit_code: u8,
+    error: String,
+    causes: Vec<String>,
+    /// What is wrong with the source tree.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    problems: &'a [Problem],
+    /// Objects that were not stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Unstored<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unstored<'a> {
+    key: &'a str,
+    error: String,
+}
+
+impl<'a> Failure<'a> {
+    /// The whole story of an error.
+    pub(crate) fn of(error: &'a anyhow::Error) -> Self {
+        Self {
+            causes: error.chain().skip(1).map(ToString::to_string).collect(),
+            problems: error.chain().find_map(problems).unwrap_or_default(),
+            failed: error.chain().find_map(unstored).unwrap_or_default(),
+            ..Self::named(exit::code(error), error.to_string())
+        }
+    }
+
+    /// A command that was typed wrong.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        Self::named(exit::USAGE, error.render().to_string().trim_end().to_owned())
+    }
+
+    fn named(exit_code: u8, error: String) -> Self {
+        Self {
+            outcome: "failed",
+            exit_code,
+            error,
+            causes: Vec::new(),
+            problems: &[],
+            failed: Vec::new(),
+        }
+    }
+}
+
+fn problems<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a [Problem]> {
+    match cause.downcast_ref()? {
+        BuildError::Problems(problems) => Some(problems),
+        _ => None,
+    }
+}
+
+fn unstored<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<Vec<Unstored<'a>>> {
+    let PublishError::Incomplete { failed, .. } = cause.downcast_ref()? else { return None };
+    let one = |(key, error): &'a (String, _)| Unstored { key, error: exit::chain(error) };
+    Some(failed.iter().map(one).collect())
+}
