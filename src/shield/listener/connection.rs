@@ -84,8 +84,10 @@ pub(crate) fn protocol(limits: &Limits, idle: Duration) -> auto::Builder<TokioEx
         .timer(TokioTimer::new())
         // The vigil is stricter; this one holds should it ever fail.
         .header_read_timeout(idle + limits.head_timeout)
-        .max_buf_size(limits.head_bytes_max.max(BUFFER_MIN))
-        .max_headers(limits.header_fields_max);
+        // Somewhat more than the gate admits, which refuses in our words; hyper
+        // closes the connection with a bare 431.
+        .max_buf_size(limits.head_bytes_max.saturating_add(BUFFER_MIN))
+        .max_headers(limits.header_fields_max.saturating_mul(2));
     builder
         .http2()
         .timer(TokioTimer::new())
