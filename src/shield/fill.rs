@@ -135,6 +135,8 @@ impl Fill {
             bytes = render::render(bytes, page, share.bytes(), &self.metrics).await?;
             head.size = bytes.len() as u64;
             head.tag.content = Digest::of(&bytes).fingerprint();
+            // The page changes with its releases, the date of its object does not.
+            head.modified = None;
         }
         Ok(self.stored(&arrival, head, found, keep(bytes, share)))
     }
