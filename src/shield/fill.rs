@@ -54,7 +54,8 @@ impl Fill {
         match &end {
             Progress::Whole(stored) => self.cache.put(wanted.key, Arc::clone(stored)),
             Progress::Failed(Fault::NotFound) => {
-                self.cache.put_absence(wanted.key, takeoff.epoch, self.clock.now());
+                let (now, listed) = (self.clock.now(), wanted.published.is_some());
+                self.cache.put_absence(wanted.key, takeoff.epoch, now, listed);
             }
             Progress::Failed(fault) => self.count_failure(&wanted, *fault),
             _ => {}

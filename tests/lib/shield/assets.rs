@@ -268,6 +268,17 @@ async fn an_asset_that_appears_after_a_404_is_seen_within_a_second() {
 }
 
 #[tokio::test]
+async fn an_asset_that_was_asked_for_too_early_is_there_with_its_release() {
+    let street = Street::with(&release()).await;
+    let late = Release::default().with("late.css", "late{}");
+    let visit = get(CDN, &late.name("late.css"));
+    check(&visit.clone().of(&street.shield).await, 404, &[]);
+    late.publish(&street.origin, 2).await;
+    street.shield.refresh().await;
+    assert_eq!(visit.of(&street.shield).await.text(), "late{}");
+}
+
+#[tokio::test]
 async fn what_the_bucket_says_of_an_object_never_breaks_a_header() {
     let street = Street::with(&release()).await;
     let old = Release::default().with("a.css", "a{}");
