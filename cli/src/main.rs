@@ -6,6 +6,7 @@ mod config;
 mod exit;
 mod interrupt;
 mod logging;
+mod open_files;
 mod output;
 mod progress;
 mod watch;

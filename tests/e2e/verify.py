@@ -74,7 +74,7 @@ def main(name, base, manifest, source):
     check(f"{name}: every reference of its style sheets that resolves is rewritten", left)
     print(f"note: {name}: {len(dangling)} dangling references in style sheets", flush=True)
 
-    own = re.compile(re.escape(base) + r"/[^\s\"'()<>\\,#?]+")
+    own = re.compile(re.escape(base) + r"/[^\s\"'()<>\\,#?*]+")
     named = {url for body in bodies.values() for url in own.findall(body)} - set(urls.values())
     check(f"{name}: every fingerprinted URL in a document is there", [url for url in sorted(named) if fetch(url)[0] != 200])
 

@@ -143,6 +143,31 @@ fn every_split_of_every_page_gives_the_same_bytes() {
 }
 
 #[test]
+fn every_split_of_every_page_of_the_etalage_gives_the_same_bytes() {
+    let page = Url::parse("https://schemer.example/").unwrap();
+    let resolver: Arc<dyn Resolver> = Arc::new(|reference: &Reference<'_>| {
+        let own = reference.url.host_str() == Some("schemer.example");
+        own.then(|| format!("/_a{}", reference.url.path()))
+    });
+    let in_pieces = |pieces: [&[u8]; 2]| {
+        let mut rewriter = HtmlRewriter::new(&page, resolver.clone(), Limits::standard());
+        let mut out: Vec<u8> = pieces.into_iter().flat_map(|piece| rewriter.write(piece)).collect();
+        out.extend(rewriter.end().0);
+        out
+    };
+    let etalage = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sites/etalage");
+    for name in ["index.html", "404.html", "over-ons.html", "lampen/wulp.html"] {
+        let html = std::fs::read(etalage.join(name)).unwrap();
+        let (whole, summary) = rewrite_html(&html, &page, &*resolver, Limits::standard());
+        assert!(summary.rewritten >= 8, "{name}: {summary:?}");
+        for at in 0..=html.len() {
+            let (head, tail) = html.split_at(at);
+            assert_same(&format!("{name} at {at}"), &in_pieces([head, tail]), &whole);
+        }
+    }
+}
+
+#[test]
 fn an_empty_manifest_changes_no_byte() {
     let empty = resolver(&[]);
     for Fixture { name, page, .. } in fixtures() {

@@ -16,15 +16,19 @@ use awning::store::s3::Profile;
 use clap::Args;
 use secrecy::SecretString;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::config::{ConfigError, admin_tokens};
 use crate::interrupt::signalled;
+use crate::open_files;
 
 /// How often channel heads are read again.
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
+
+/// Connections that may wait to be accepted; the usual 128 is short for a burst.
+const BACKLOG: u32 = 1024;
 
 /// Run the shield, from the configuration
 #[derive(Args, Debug)]
@@ -65,8 +69,7 @@ impl Serve {
         let listeners = Listeners::bind(
             self.listen.unwrap_or(settings.shield.listen),
             self.admin_listen.unwrap_or(settings.shield.admin_listen),
-        )
-        .await?;
+        )?;
         let urls = listeners.urls()?;
         context.output.data(&urls, &urls);
 
@@ -97,8 +100,8 @@ pub(crate) struct Urls {
 
 impl Listeners {
     /// Binds both addresses, so that an address in use is told before anything starts.
-    pub(crate) async fn bind(public: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
-        Ok(Self { public: bind(public).await?, admin: bind(admin).await? })
+    pub(crate) fn bind(public: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
+        Ok(Self { public: bind(public)?, admin: bind(admin)? })
     }
 
     /// The URLs that reach them.
@@ -123,6 +126,9 @@ pub(crate) async fn run_shield(
     tokens: Vec<SecretString>,
     shutdown: CancellationToken,
 ) {
+    if let Err(error) = open_files::raise_limit() {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    }
     let Listeners { public, admin } = listeners;
     tokio::join!(
         Arc::clone(&shield).watch(REFRESH_EVERY, shutdown.clone()),
@@ -130,6 +136,14 @@ pub(crate) async fn run_shield(
     );
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    // Without it, a restart would find connections of the last run in its way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -80,7 +80,7 @@ impl Up {
         let settings = context.settings()?;
         let tokens = admin_tokens(&context.environment)?;
         // Bound first, so that an address in use is told before anything is written.
-        let listeners = Listeners::bind(self.listen, self.admin_listen).await?;
+        let listeners = Listeners::bind(self.listen, self.admin_listen)?;
         let urls = listeners.urls()?;
 
         let shutdown = CancellationToken::new();

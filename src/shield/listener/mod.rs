@@ -141,7 +141,7 @@ impl Listener {
     /// failures pass: they are about one client, or over in a moment.
     async fn recover(&self, error: &io::Error) {
         if is_out_of_descriptors(error) {
-            self.roster.shed();
+            self.roster.make_room();
             self.count_rejected("descriptors");
         }
         tracing::debug!(%error, "cannot accept a connection");

@@ -16,8 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::vigil::{Patience, Vigil};
 
 /// File descriptors that are left to everything that is not a visitor's
-/// connection: at least this many, and at least a quarter.
-const DESCRIPTORS_RESERVED: u64 = 64;
+/// connection: at least this many, and at least a quarter. `awning up` holds
+/// about 80, those of its embedded bucket included.
+const DESCRIPTORS_RESERVED: u64 = 96;
+
+/// How many connections go when descriptors run out all the same. One at a
+/// time would let a crowd of silent clients keep a visitor waiting for seconds.
+const SHED_AT_ONCE: usize = 16;
 
 /// How many connections fit under a limit on open files.
 pub(crate) fn connections_under(open_files_max: Option<u64>, connections_max: usize) -> usize {
@@ -101,9 +106,11 @@ impl Roster {
         Ok(Slot { roster: Arc::clone(self), id, peer, vigil, cut })
     }
 
-    /// Makes room by closing the connection that will be missed least.
-    pub(crate) fn shed(&self) -> bool {
-        self.open().shed()
+    /// Makes room by closing the connections that will be missed least, at
+    /// most [`SHED_AT_ONCE`] of them.
+    pub(crate) fn make_room(&self) {
+        let mut open = self.open();
+        (0..SHED_AT_ONCE).take_while(|_| open.shed()).for_each(drop);
     }
 
     /// How many connections are open.
@@ -218,6 +225,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn sixteen_make_room_at_once_the_oldest_first() {
+        let (roster, now) = (roster(20, 20), Instant::now());
+        let slots: Vec<_> = (0..20).map(|_| roster.admit(peer(1), now).unwrap()).collect();
+        roster.make_room();
+        assert_eq!(roster.len(), 4);
+        assert!(slots.iter().take(16).all(|slot| slot.cut.is_cancelled()));
+        roster.make_room();
+        assert_eq!(roster.len(), 0);
+    }
+
+    #[tokio::test]
     async fn without_silent_ones_the_longest_idle_connection_goes() {
         let (roster, now) = (roster(2, 2), Instant::now());
         let slots: Vec<_> = (1..=2).map(|n| roster.admit(peer(n), now).unwrap()).collect();
@@ -266,7 +284,7 @@ mod tests {
     fn connections_leave_descriptors_for_everything_else() {
         for (files, wanted, fitting) in [
             (None, 10_000, 10_000),
-            (Some(256), 10_000, 192),
+            (Some(256), 10_000, 160),
             (Some(1024), 10_000, 768),
             (Some(20_000), 10_000, 10_000),
             (Some(10), 10_000, 1),
