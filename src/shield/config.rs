@@ -83,7 +83,7 @@ impl Limits {
     pub fn standard() -> Self {
         Self {
             connections_max: 10_000,
-            connections_per_peer_max: 1_000,
+            connections_per_peer_max: 2_500,
             head_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(15),
             header_fields_max: 64,

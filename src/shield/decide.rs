@@ -26,7 +26,11 @@ pub(crate) enum Decision {
 pub(crate) fn decide(known: Known, wanted: &Wanted, now: SystemTime) -> Decision {
     let stored = match known {
         Known::Nothing => return Decision::Fetch(Forward::UriMiss),
-        Known::Absent => return Decision::Refuse(Fault::NotFound),
+        // What was asked for too early is there once a release lists it.
+        Known::Absent { listed: false } if wanted.published.is_some() => {
+            return Decision::Fetch(Forward::UriMiss);
+        }
+        Known::Absent { .. } => return Decision::Refuse(Fault::NotFound),
         Known::Stored(stored) => stored,
     };
     if !wanted.is(&stored) {
@@ -83,7 +87,10 @@ mod tests {
         let second = Duration::from_secs(1);
         let table = [
             (Known::Nothing, None, year, "fetch uri-miss"),
-            (Known::Absent, Some(right), year, "refuse absent"),
+            (Known::Absent { listed: true }, Some(right), year, "refuse absent"),
+            (Known::Absent { listed: true }, None, year, "refuse absent"),
+            (Known::Absent { listed: false }, None, year, "refuse absent"),
+            (Known::Absent { listed: false }, Some(right), year, "fetch uri-miss"),
             (stored(right), Some(right), year - second, "serve"),
             (stored(right), None, UNIX_EPOCH, "serve"),
             (stored(right), Some(right), UNIX_EPOCH - second, "serve"),

@@ -13,10 +13,10 @@ use super::flight::{Flight, Joined, Progress};
 use super::origin::Fault;
 use super::pass_on;
 use super::request::GatedRequest;
-use super::respond::{Answer, delivery, fault};
+use super::respond::{Answer, delivery, fault, put_cross_origin};
 use super::unshared::Unshared;
 use super::wanted::{Policy, Wanted};
-use crate::semantics::cache_status::{CacheStatus, Forward, Source};
+use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward, Source};
 
 /// A response, and what it says of itself.
 pub(super) type Delivered = (Response<ResponseBody>, CacheStatus);
@@ -33,11 +33,12 @@ impl Shield {
         wanted: Vec<Wanted>,
         policy: &Policy,
     ) -> Delivered {
-        let mut last = (Fault::NotFound, None);
+        let mut last: Failed = (Fault::NotFound, None);
         for wanted in wanted {
             match self.obtain(request, wanted, policy).await {
-                Ok(delivered) => return delivered,
-                Err(failed) => last = failed,
+                Ok(delivered) => return in_place_of(last, delivered),
+                // That the bucket was asked for the one before still holds.
+                Err((fault, forwarded)) => last = (fault, forwarded.or(last.1)),
             }
             if !matches!(last.0, Fault::NotFound | Fault::Corrupt) {
                 break;
@@ -47,7 +48,11 @@ impl Shield {
         if last.0 == Fault::NotFound && !policy.ages {
             last.0 = Fault::Lost;
         }
-        fault(last.0, last.1)
+        let (mut response, status) = fault(last.0, last.1);
+        if policy.cross_origin {
+            put_cross_origin(response.headers_mut());
+        }
+        (response, status)
     }
 
     async fn obtain(
@@ -118,6 +123,20 @@ fn hit(
 ) -> Delivered {
     let age = stored.age(now);
     whole(request, policy, stored, CacheStatus::hit(policy.ttl(age)), Some(age))
+}
+
+/// A stored response is no hit (RFC 9211 §2.1) when the bucket was asked for
+/// what the request likes better, and did not have it.
+fn in_place_of((fault, forwarded): Failed, delivered: Delivered) -> Delivered {
+    let (mut response, status) = delivered;
+    let (Source::Hit, Some(reason)) = (&status.source, forwarded) else {
+        return (response, status);
+    };
+    let answered = (fault == Fault::NotFound).then_some(StatusCode::NOT_FOUND);
+    let forwarded = CacheStatus::forwarded(reason, answered);
+    let status = CacheStatus { ttl: status.ttl, detail: Some(fault.name()), ..forwarded };
+    response.headers_mut().insert(CACHE_STATUS, status.to_header());
+    (response, status)
 }
 
 fn whole(

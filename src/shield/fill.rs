@@ -54,7 +54,8 @@ impl Fill {
         match &end {
             Progress::Whole(stored) => self.cache.put(wanted.key, Arc::clone(stored)),
             Progress::Failed(Fault::NotFound) => {
-                self.cache.put_absence(wanted.key, takeoff.epoch, self.clock.now());
+                let (now, listed) = (self.clock.now(), wanted.published.is_some());
+                self.cache.put_absence(wanted.key, takeoff.epoch, now, listed);
             }
             Progress::Failed(fault) => self.count_failure(&wanted, *fault),
             _ => {}
@@ -135,6 +136,8 @@ impl Fill {
             bytes = render::render(bytes, page, share.bytes(), &self.metrics).await?;
             head.size = bytes.len() as u64;
             head.tag.content = Digest::of(&bytes).fingerprint();
+            // The page changes with its releases, the date of its object does not.
+            head.modified = None;
         }
         Ok(self.stored(&arrival, head, found, keep(bytes, share)))
     }

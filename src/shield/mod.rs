@@ -52,6 +52,7 @@ use fill::Fill;
 use flight::Flights;
 use metrics::Metrics;
 use origin::bucket::Bucket;
+use origin::calls::Calls;
 use origin::storefront::Storefront;
 use release::{Channels, Releases};
 use route::{Target, route};
@@ -112,6 +113,9 @@ impl Shield {
         let sites = Sites::new(&config, store.is_some())?;
         let storefronts = forward::storefronts(&config, &metrics)?;
         let cache = Arc::new(Cache::new(config.memory_bytes_max, &metrics));
+        let store = store.map(|store| Calls::to(store, &metrics));
+        // Counted from the start, so that a rate can be told from the first.
+        metrics.counter("awning_collapsed_total", &[]).increment(0);
         let fill = store.as_ref().map(|store| {
             Arc::new(Fill {
                 bucket: Bucket::new(Arc::clone(store), layout.clone(), &metrics),

@@ -141,7 +141,11 @@ impl Answer<'_> {
     }
 
     fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
-        neutral(status, &self.status)
+        let mut response = neutral(status, &self.status);
+        if self.policy.cross_origin {
+            put_cross_origin(response.headers_mut());
+        }
+        response
     }
 
     /// Fields that depend on the name that was asked for.
@@ -258,7 +262,9 @@ pub(crate) fn options(cross_origin: bool, cache: &CacheStatus) -> Response<Respo
     response
 }
 
-fn put_cross_origin(headers: &mut HeaderMap) {
+/// Lets other origins see what is said. Without it a failure, too, looks to
+/// their scripts like a refusal to say anything.
+pub(crate) fn put_cross_origin(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
 }

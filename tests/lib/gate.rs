@@ -92,6 +92,18 @@ async fn a_refusal_is_neutral_and_says_why_in_cache_status() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_somewhat_too_large_is_refused_like_any_other() {
+    let edge = telling(storefront()).await;
+    let many = "X: 1\r\n".repeat(80);
+    let long = format!("X: {}\r\n", "x".repeat(33 * 1024));
+    for fields in [many, long] {
+        let answer = ask(edge.public, format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
+        assert_eq!(answer.status, 431);
+        assert_eq!(answer.field("cache-status"), Some("awning; detail=head-too-large"));
+    }
+}
+
+#[tokio::test]
 async fn odd_methods_are_refused_on_a_connection_that_goes_on() {
     let edge = telling(storefront()).await;
     let mut wire = Wire::connect(edge.public).await;
@@ -153,6 +165,8 @@ async fn assets_take_no_body_and_no_encoded_separators() {
                 400,
             ),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 200),
+            // Such a method is not for assets at all, and the site says so.
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 200),
             ("GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET /a%5Cb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET /a%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400),

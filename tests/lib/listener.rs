@@ -82,6 +82,31 @@ async fn shutting_down_finishes_the_response_in_progress() {
 }
 
 #[tokio::test]
+async fn what_was_sent_before_the_end_is_answered() {
+    let mut edge = greeting(limited(50, 50)).await;
+    let mut idle = Wire::connect(edge.public).await;
+    idle.send(REQUEST).await;
+    assert_eq!(idle.answer("GET").await.status, 200);
+    let mut silent = Wire::connect(edge.public).await;
+    ask(edge.public, REQUEST).await;
+    // From here on the server does not run until the end has begun, so this
+    // connection waits to be accepted.
+    let mut queued = std::net::TcpStream::connect(edge.public).unwrap();
+    std::io::Write::write_all(&mut queued, REQUEST.as_bytes()).unwrap();
+    idle.send(REQUEST).await;
+    silent.send(REQUEST).await;
+    edge.shutdown.cancel();
+    for wire in [&mut idle, &mut silent] {
+        let answer = wire.answer("GET").await;
+        assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    }
+    (&mut edge.serving).await.unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut queued, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn what_does_not_end_in_time_is_broken_off() {
     let reached = Arc::new(Notify::new());
     let gate = Arc::clone(&reached);

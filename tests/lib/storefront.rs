@@ -413,6 +413,7 @@ async fn a_page_is_revalidated_by_the_tag_it_was_given() {
         let tags = request.headers().get("if-none-match").and_then(|tags| tags.to_str().ok());
         let status = if tags.is_some_and(|tags| tags.contains("\"v1\"")) { 304 } else { 200 };
         let response = Response::builder().status(status).header("etag", "\"v1\"");
+        let response = response.header("last-modified", "Wed, 25 Nov 2026 00:00:00 GMT");
         response.header(CONTENT_TYPE, "text/html").body(empty()).unwrap()
     })
     .await;
@@ -421,7 +422,20 @@ async fn a_page_is_revalidated_by_the_tag_it_was_given() {
         let answer = ask(edge.public, get("/", &format!("If-None-Match: {tag}\r\n"))).await;
         assert_eq!(answer.status, status, "{tag}");
         assert_eq!(answer.field("etag"), Some("W/\"v1-0123456789ab\""), "{tag}");
+        assert_eq!(answer.field("last-modified"), None, "{tag}");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_another_release_is_not_asked_for_by_its_date() {
+    let upstream = once(page("<p>")).await;
+    let edge = shop(&upstream, Some(rewriting())).await;
+    let fields = "If-None-Match: W/\"v1-aaaaaaaaaaaa\"\r\n\
+                  If-Modified-Since: Wed, 25 Nov 2026 00:00:00 GMT\r\n";
+    ask(edge.public, get("/", fields)).await;
+    let seen = upstream.only();
+    assert!(!seen.headers.contains_key("if-none-match"), "{seen:?}");
+    assert!(!seen.headers.contains_key("if-modified-since"), "{seen:?}");
 }
 
 #[tokio::test]

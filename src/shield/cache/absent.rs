@@ -25,25 +25,28 @@ pub(crate) struct Absent {
 struct Seen {
     at: SystemTime,
     epoch: Epoch,
+    listed: bool,
 }
 
 impl Absent {
-    /// Remembers that the bucket, asked in `epoch`, did not have `key`.
-    pub(crate) fn note(&self, key: CacheKey, epoch: Epoch, now: SystemTime) {
+    /// Remembers that the bucket, asked in `epoch`, did not have `key`, and
+    /// whether a release listed it then.
+    pub(crate) fn note(&self, key: CacheKey, epoch: Epoch, now: SystemTime, listed: bool) {
         let mut names = self.names();
         if names.len() >= NAMES_MAX {
             names.retain(|_, seen| seen.is_fresh(now));
         }
         if names.len() < NAMES_MAX {
-            names.insert(key, Seen { at: now, epoch });
+            names.insert(key, Seen { at: now, epoch, listed });
         }
     }
 
-    /// Whether the bucket was found not to have `key`, a moment ago and after
-    /// the newest purge.
-    pub(crate) fn knows(&self, key: &CacheKey, epochs: &Epochs, now: SystemTime) -> bool {
+    /// Whether `key` was listed when the bucket was found not to have it, a
+    /// moment ago and after the newest purge; `None` if it was not so found.
+    pub(crate) fn knows(&self, key: &CacheKey, epochs: &Epochs, now: SystemTime) -> Option<bool> {
         let seen = self.names().get(key).copied();
-        seen.is_some_and(|seen| seen.is_fresh(now) && epochs.usable(seen.epoch))
+        let seen = seen.filter(|seen| seen.is_fresh(now) && epochs.usable(seen.epoch));
+        seen.map(|seen| seen.listed)
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<CacheKey, Seen>> {
@@ -72,25 +75,25 @@ mod tests {
     #[test]
     fn an_absence_is_believed_for_a_second_and_until_the_next_purge() {
         let (absent, epochs, now) = (Absent::default(), Epochs::default(), UNIX_EPOCH + LIFETIME);
-        absent.note(key(1), epochs.current(), now);
-        assert!(absent.knows(&key(1), &epochs, now));
-        assert!(!absent.knows(&key(2), &epochs, now));
-        assert!(!absent.knows(&key(1), &epochs, now + LIFETIME));
-        assert!(!absent.knows(&key(1), &epochs, UNIX_EPOCH));
+        absent.note(key(1), epochs.current(), now, false);
+        assert_eq!(absent.knows(&key(1), &epochs, now), Some(false));
+        assert_eq!(absent.knows(&key(2), &epochs, now), None);
+        assert_eq!(absent.knows(&key(1), &epochs, now + LIFETIME), None);
+        assert_eq!(absent.knows(&key(1), &epochs, UNIX_EPOCH), None);
         epochs.advance();
-        assert!(!absent.knows(&key(1), &epochs, now));
+        assert_eq!(absent.knows(&key(1), &epochs, now), None);
     }
 
     #[test]
     fn no_more_than_4096_absences_are_remembered() {
         let (absent, epochs, now) = (Absent::default(), Epochs::default(), UNIX_EPOCH);
         for number in 0..=NAMES_MAX {
-            absent.note(key(number), epochs.current(), now);
+            absent.note(key(number), epochs.current(), now, false);
         }
         assert_eq!(absent.names().len(), NAMES_MAX);
-        assert!(!absent.knows(&key(NAMES_MAX), &epochs, now));
+        assert_eq!(absent.knows(&key(NAMES_MAX), &epochs, now), None);
 
-        absent.note(key(NAMES_MAX), epochs.current(), now + LIFETIME);
+        absent.note(key(NAMES_MAX), epochs.current(), now + LIFETIME, true);
         assert_eq!(absent.names().len(), 1);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::shield::metrics::Metrics;
 
 /// Bytes that one permit of the semaphore stands for.
-const UNIT_BYTES: u64 = 1024;
+pub(super) const UNIT_BYTES: u64 = 1024;
 
 /// Most bytes that a body which is passed on, not stored, keeps in memory: the
 /// read buffer of a connection to the bucket, and the chunk held back.

@@ -37,7 +37,10 @@ pub(crate) enum Known {
     /// A response.
     Stored(Arc<StoredResponse>),
     /// That the origin has none.
-    Absent,
+    Absent {
+        /// Whether a release listed it when the origin was asked.
+        listed: bool,
+    },
     /// Nothing.
     Nothing,
 }
@@ -54,8 +57,10 @@ impl Cache {
     pub(crate) fn lookup(&self, key: &CacheKey, now: SystemTime) -> Known {
         match self.memory.get(key) {
             Some(stored) if self.epochs.usable(stored.fill_epoch) => Known::Stored(stored),
-            _ if self.absent.knows(key, &self.epochs, now) => Known::Absent,
-            _ => Known::Nothing,
+            _ => match self.absent.knows(key, &self.epochs, now) {
+                Some(listed) => Known::Absent { listed },
+                None => Known::Nothing,
+            },
         }
     }
 
@@ -65,7 +70,8 @@ impl Cache {
     }
 
     /// Remembers for a moment that the origin, asked in `epoch`, had nothing.
-    pub(crate) fn put_absence(&self, key: CacheKey, epoch: Epoch, now: SystemTime) {
-        self.absent.note(key, epoch, now);
+    /// `listed`: although a release says that it is there.
+    pub(crate) fn put_absence(&self, key: CacheKey, epoch: Epoch, now: SystemTime, listed: bool) {
+        self.absent.note(key, epoch, now, listed);
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::Epoch;
+use super::budget::UNIT_BYTES;
 use crate::asset::Digest;
 use crate::semantics::validator::EntityTag;
 
@@ -44,8 +45,9 @@ impl StoredResponse {
         now.duration_since(self.stored_at).unwrap_or_default()
     }
 
-    /// What it costs in memory.
+    /// What it costs in memory: no less than its share of the budget, or a
+    /// cache that seems to have room would leave none for fills.
     pub(crate) fn weight(&self) -> u64 {
-        self.head.size + ENTRY_BYTES
+        (self.head.size + ENTRY_BYTES).next_multiple_of(UNIT_BYTES)
     }
 }

@@ -72,8 +72,9 @@ pub fn admit<B>(
     })
 }
 
-/// What holds only for some sites: assets take no body, and a path to one
-/// means the same before and after decoding.
+/// What holds only for some sites: a request for an asset has no body, and a
+/// path to one means the same before and after decoding. What is asked with
+/// another method is the site's to refuse.
 pub fn admit_to_site(
     site: &SiteConfig,
     request: &GatedRequest,
@@ -83,7 +84,8 @@ pub fn admit_to_site(
         Serve::Assets | Serve::Release => true,
         Serve::Storefront { .. } => request.path.starts_with("/_a/"),
     };
-    if names_asset && has_body {
+    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if names_asset && reads && has_body {
         return Err(Refusal::BodyUnwelcome);
     }
     if names_asset && encodes_separator(&request.path) {

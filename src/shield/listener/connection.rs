@@ -13,14 +13,15 @@ use axum::Router;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::header::UPGRADE;
-use http::{Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -84,8 +85,10 @@ pub(crate) fn protocol(limits: &Limits, idle: Duration) -> auto::Builder<TokioEx
         .timer(TokioTimer::new())
         // The vigil is stricter; this one holds should it ever fail.
         .header_read_timeout(idle + limits.head_timeout)
-        .max_buf_size(limits.head_bytes_max.max(BUFFER_MIN))
-        .max_headers(limits.header_fields_max);
+        // Somewhat more than the gate admits, which refuses in our words; hyper
+        // closes the connection with a bare 431.
+        .max_buf_size(limits.head_bytes_max.saturating_add(BUFFER_MIN))
+        .max_headers(limits.header_fields_max.saturating_mul(2));
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -118,9 +121,12 @@ where
     let io = TokioIo::new(Watched::new(io, slot));
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, entrance));
     let mut timer = pin!(sleep_until(vigil.look_again(Instant::now())));
+    let mut ending = pin!(ending(&endings.graceful));
     let mut draining = false;
     loop {
         tokio::select! {
+            // A request that has come is taken before anything ends.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
@@ -134,7 +140,7 @@ where
                 }
                 timer.as_mut().reset(vigil.look_again(now));
             }
-            () = endings.graceful.cancelled(), if !draining => {
+            () = ending.as_mut(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -142,6 +148,13 @@ where
             () = endings.abrupt.cancelled() => return Ended::Aborted,
         }
     }
+}
+
+/// The listener shuts down. One more turn lets what has been sent until then be
+/// read: its sender cannot know that nobody is there any more.
+async fn ending(graceful: &CancellationToken) {
+    graceful.cancelled().await;
+    yield_now().await;
 }
 
 /// What hyper calls with each request of a connection.
@@ -168,13 +181,18 @@ impl Service<Request<Incoming>> for Entrance {
             );
             request.extensions_mut().insert(tunnel);
         }
+        let (graceful, version) = (self.endings.graceful.clone(), request.version());
         let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
         Box::pin(async move {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
-            let response = match answer {
+            let mut response = match answer {
                 Ok(Ok(response)) => response,
                 Err(_) => panicked(),
             };
+            let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if graceful.is_cancelled() && version < Version::HTTP_2 && !upgraded {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response.map(|body| Counted { body, rest: Bytes::new(), in_flight }))
         })
     }

@@ -19,12 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt as _;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use connection::{Endings, Peer};
@@ -41,6 +43,9 @@ use super::metrics::Metrics;
 const IDLE: Duration = Duration::from_secs(15);
 /// The pause after an accept that failed, in which others may end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Connections that are still let in at the end; the kernel queues no more.
+const QUEUED_MAX: usize = 4096;
 
 /// An accept loop and what it serves.
 pub(crate) struct Listener {
@@ -98,6 +103,17 @@ impl Listener {
                 Ok((stream, peer)) => self.receive(stream, peer, &endings),
                 Err(error) => self.recover(&error).await,
             }
+        }
+        self.receive_queued(&endings).await;
+    }
+
+    /// Lets in who has connected already. They would be reset otherwise, with
+    /// the requests that they have sent.
+    async fn receive_queued(&self, endings: &Endings) {
+        yield_now().await;
+        for _ in 0..QUEUED_MAX {
+            let Some(Ok((stream, peer))) = self.tcp.accept().now_or_never() else { return };
+            self.receive(stream, peer, endings);
         }
     }
 

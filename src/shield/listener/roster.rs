@@ -272,6 +272,14 @@ mod tests {
         assert!(roster.admit(peer(1), now).is_ok());
     }
 
+    #[tokio::test]
+    async fn a_thousand_connections_of_one_peer_leave_room_for_the_next() {
+        let limits = crate::shield::config::Limits::standard();
+        let roster = roster(limits.connections_max, limits.connections_per_peer_max);
+        let held: Vec<_> = (0..1001).map(|_| roster.admit(peer(1), Instant::now())).collect();
+        assert!(held.iter().all(Result::is_ok));
+    }
+
     #[test]
     fn connections_leave_descriptors_for_everything_else() {
         for (files, wanted, fitting) in [

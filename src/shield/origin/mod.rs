@@ -2,6 +2,7 @@
 //! failures.
 
 pub(crate) mod bucket;
+pub(crate) mod calls;
 pub mod storefront;
 
 use http::StatusCode;

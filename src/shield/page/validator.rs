@@ -4,7 +4,7 @@
 //! does, so its tag names both: `W/"<upstream's>-<release>"`. It is weak,
 //! because two rewritings of one page need not agree in every byte.
 
-use http::header::{ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use http::header::{ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LAST_MODIFIED};
 
 /// Longest tag that is translated; a longer one is left out.
 const TAG_BYTES_MAX: usize = 256;
@@ -52,6 +52,8 @@ impl Translated {
         let known = |opaque: &String| own.as_bytes() == self.tag_of(opaque).as_bytes();
         if self.opaque.iter().any(known) {
             headers.insert(ETAG, own);
+            // As in the page itself: the date is of other bytes.
+            headers.remove(LAST_MODIFIED);
         }
     }
 

@@ -153,6 +153,63 @@ async fn a_coding_that_is_lost_or_damaged_makes_way_for_the_asset_itself() {
 }
 
 #[tokio::test]
+async fn what_takes_the_place_of_a_coding_is_no_hit() {
+    let release = release();
+    let (plain, coded) = (release.key("css/app.css"), format!("{}.br", release.key("css/app.css")));
+    let visit = || get(CDN, "/css/app.css").header("accept-encoding", "br");
+    let missing = Script::Fails(StoreErrorKind::NotFound);
+    for (script, told) in [
+        (missing, "awning; fwd=uri-miss; fwd-status=404; ttl=60; detail=absent"),
+        (Script::Lies(0), "awning; fwd=uri-miss; ttl=60; detail=corrupt"),
+    ] {
+        let street = Street::with(&release).await;
+        street.origin.script(&coded, script);
+        get(CDN, "/css/app.css").of(&street.shield).await;
+        let seen = visit().of(&street.shield).await;
+        check(&seen, 200, &[("cache-status", told)]);
+        assert_eq!(
+            street.metric("awning_requests_total{site=\"cdn.example.nl\",cache=\"hit\"}"),
+            0.0
+        );
+    }
+    let street = Street::with(&release).await;
+    street.origin.script(&plain, missing);
+    street.origin.script(&coded, Script::Lies(0));
+    get(CDN, "/css/app.css").of(&street.shield).await;
+    let seen = visit().of(&street.shield).await;
+    check(&seen, 502, &[("cache-status", "awning; fwd=uri-miss; fwd-status=404; detail=lost")]);
+}
+
+#[tokio::test]
+async fn what_other_origins_may_read_they_may_see_fail() {
+    let release = release();
+    let street = Street::with(&release).await;
+    let name = release.name("img/foto.jpg");
+    for (host, path, field, value, status, origin) in [
+        (CDN, "/css/app.aaaaaaaaaaaaaaaa.css", "accept", "*/*", 404, "*"),
+        (SHOP, "/_a/css/app.aaaaaaaaaaaaaaaa.css", "accept", "*/*", 404, "*"),
+        (CDN, &name, "range", "bytes=99-", 416, "*"),
+        (CDN, &name, "if-match", "\"x\"", 412, "*"),
+        (SITE, "/img/foto.jpg", "range", "bytes=99-", 416, ""),
+    ] {
+        let seen = get(host, path).header(field, value).of(&street.shield).await;
+        check(&seen, status, &[("access-control-allow-origin", origin)]);
+    }
+}
+
+#[tokio::test]
+async fn calls_to_the_bucket_are_counted_by_class_from_the_start() {
+    let release = release();
+    let street = Street::with(&release).await;
+    let text = street.shield.metrics().render();
+    assert!(text.contains("awning_collapsed_total 0"), "{text}");
+    let calls = "awning_store_calls_total{class=\"B\"}";
+    assert_eq!(street.metric(calls), 2.0, "the head and the manifest");
+    get(CDN, "/img/foto.jpg").of(&street.shield).await;
+    assert_eq!(street.metric(calls), 3.0);
+}
+
+#[tokio::test]
 async fn an_object_of_an_older_release_is_served_while_the_bucket_has_it() {
     let old = Release::default().with("css/app.css", "old{}");
     let street = Street::with(&old).await;
@@ -207,6 +264,17 @@ async fn an_asset_that_appears_after_a_404_is_seen_within_a_second() {
     check(&visit.clone().of(&street.shield).await, 404, &[]);
     late.publish(&street.origin, 2).await;
     street.clock.advance(Duration::from_secs(1));
+    assert_eq!(visit.of(&street.shield).await.text(), "late{}");
+}
+
+#[tokio::test]
+async fn an_asset_that_was_asked_for_too_early_is_there_with_its_release() {
+    let street = Street::with(&release()).await;
+    let late = Release::default().with("late.css", "late{}");
+    let visit = get(CDN, &late.name("late.css"));
+    check(&visit.clone().of(&street.shield).await, 404, &[]);
+    late.publish(&street.origin, 2).await;
+    street.shield.refresh().await;
     assert_eq!(visit.of(&street.shield).await.text(), "late{}");
 }
 

@@ -64,6 +64,17 @@ async fn a_storm_of_fills_stays_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cache_full_of_tiny_bodies_leaves_room_for_the_next() {
+    let release = files(200, 1);
+    let street = Street::of_memory(&release, 256 * KIB as u64).await;
+    for number in 0..200 {
+        let path = format!("/{number}.bin");
+        let seen = get(CDN, &path).of(&street.shield).await;
+        assert_eq!(seen.status, 200, "{path}: {seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_that_are_read_slowly_count_until_they_are_read() {
     let release = files(20, 900 * KIB);
     let street = street(&release).await;

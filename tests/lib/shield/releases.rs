@@ -66,6 +66,21 @@ async fn a_page_names_the_assets_of_its_release() {
 }
 
 #[tokio::test]
+async fn a_page_changes_with_its_release_whatever_the_date_of_its_object() {
+    let page = "<link rel=stylesheet href=/css/app.css>";
+    let release =
+        |css: &'static str| Release::default().with("index.html", page).with("css/app.css", css);
+    let street = Street::with(&release("one{}")).await;
+    assert_eq!(get(SITE, "/").of(&street.shield).await.header("last-modified"), "");
+    release("two{}").publish(&street.origin, 2).await;
+    street.shield.refresh().await;
+    let since = "Wed, 25 Nov 2026 00:00:00 GMT";
+    let seen = get(SITE, "/").header("if-modified-since", since).of(&street.shield).await;
+    assert_eq!(seen.status, 200);
+    assert!(seen.text().contains(&release("two{}").name("css/app.css")), "{seen:?}");
+}
+
+#[tokio::test]
 async fn names_of_a_site_lead_to_its_files() {
     let release = named("one");
     let street = Street::with(&release).await;

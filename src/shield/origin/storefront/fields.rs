@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use http::Method;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    VIA,
+    ACCEPT_ENCODING, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
@@ -66,6 +66,7 @@ pub(super) fn is_loop(headers: &HeaderMap) -> bool {
 /// The fields that the upstream gets.
 pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> HeaderMap {
     let nominated = nominated(&request.headers);
+    let tagged = request.headers.contains_key(IF_NONE_MATCH);
     let mut fields = HeaderMap::with_capacity(request.headers.len() + 8);
     append(&mut fields, HOST, &request.authority);
     for (name, value) in &request.headers {
@@ -74,6 +75,11 @@ pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
             continue;
         }
         if page.is_some() && [ACCEPT_ENCODING, IF_NONE_MATCH].contains(name) {
+            continue;
+        }
+        // The date does not count beside a tag (RFC 9110 §13.1.3), and must not
+        // count in place of one that is of another release and left out.
+        if page.is_some() && *name == IF_MODIFIED_SINCE && tagged {
             continue;
         }
         fields.append(name.clone(), value.clone());
