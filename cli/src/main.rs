@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod embedded;
 mod exit;
 mod failure;
 mod interrupt;

@@ -4,31 +4,26 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use awning::asset::KeyLayout;
-use awning::bucket::Bucket;
 use awning::clock::Clock;
 use awning::rewrite::{Mount, PublicBase};
 use awning::shield::Shield;
 use awning::shield::config::{Config, Limits, MountedChannel, Serve, SiteConfig};
 use awning::shield::metrics::Metrics;
-use awning::store::s3::{Profile, S3Config, S3Store};
+use awning::store::ObjectRead;
+use awning::store::s3::{Profile, S3Store};
 use clap::Args;
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::publish::{How, NOTHING_ACTIVATED, Outcome, Publisher, options};
 use super::serve::{Listeners, Urls, run_shield};
 use super::{Context, bucket};
 use crate::config::{self, ConfigError, Settings, admin_tokens};
+use crate::embedded::Embedded;
 use crate::interrupt::{signalled, until_interrupted};
 use crate::watch::Watch;
-
-/// The bucket that is used inside the embedded server.
-const BUCKET: &str = "awning";
 
 /// Run the whole product on this machine: bucket, publisher and shield
 ///
@@ -84,37 +79,34 @@ impl Up {
         let listeners = Listeners::bind(self.listen, self.admin_listen)?;
         let urls = listeners.urls()?;
 
-        let shutdown = CancellationToken::new();
-        let tasks = TaskTracker::new();
         // Watched from before it is read, so that no change falls in between.
         // What is no directory is refused by the publish.
         let watched = self.watch && self.source.is_dir();
         let watch = watched.then(|| Watch::start(&self.source)).transpose()?;
         let first = async {
-            let (store, url) = self.start_bucket(context, &tasks, &shutdown).await?;
-            let publisher = self.publisher(&settings, Arc::clone(&store), context);
+            let bucket = Embedded::start(&self.data, bucket::credentials(context)?).await?;
+            let publisher = self.publisher(&settings, bucket.store(Profile::Publisher), context);
             let outcome = publisher.publish(&self.source, How::Activate).await?;
             context.output.note(&outcome);
-            Ok((store, url, publisher))
+            Ok((bucket, publisher))
         };
-        let (store, url, publisher) = until_interrupted(NOTHING_ACTIVATED, first).await?;
-        let reachable = Reachable { urls, bucket: format!("{url}{BUCKET}") };
-
-        let shield = self.shield(&settings, store)?;
+        let (bucket, publisher) = until_interrupted(NOTHING_ACTIVATED, first).await?;
+        let shield = self.shield(&settings, bucket.store(Profile::Shield))?;
         shield.refresh().await;
+        let reachable = Reachable { urls, bucket: bucket.url() };
         context.output.data(&reachable, &reachable)?;
 
-        let republish = republish(&publisher, &self.source, watch, &shield, &shutdown);
+        let shutdown = CancellationToken::new();
         tokio::join!(
             run_shield(Arc::clone(&shield), listeners, tokens, shutdown.clone()),
-            republish,
+            republish(&publisher, &self.source, watch, &shield, &shutdown),
             async {
                 signalled().await;
                 shutdown.cancel();
             }
         );
-        tasks.close();
-        tasks.wait().await;
+        // Requests that the shield still finished may have needed it.
+        bucket.stop().await;
         Ok(())
     }
 
@@ -137,36 +129,10 @@ impl Up {
         }
     }
 
-    async fn start_bucket(
-        &self,
-        context: &Context,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<(Arc<S3Store>, Url)> {
-        let credentials = bucket::credentials(context)?;
-        let embedded = Bucket::open(&self.data.join("bucket"), credentials.clone())?;
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .context("cannot listen for the embedded bucket")?;
-        let endpoint = Url::parse(&format!("http://{}/", listener.local_addr()?))?;
-        let shutdown = shutdown.clone();
-        tasks.spawn(async move { embedded.serve(listener, shutdown).await });
-        let store = S3Store::new(S3Config {
-            endpoint: endpoint.clone(),
-            region: "awning".to_owned(),
-            bucket: BUCKET.to_owned(),
-            key_id: credentials.key_id,
-            key: credentials.key,
-            profile: Profile::Publisher,
-            attempts: 0,
-        });
-        Ok((Arc::new(store), endpoint))
-    }
-
     fn publisher(
         &self,
         settings: &Settings,
-        store: Arc<S3Store>,
+        store: S3Store,
         context: &Context,
     ) -> Publisher<S3Store> {
         let mut options = options(&settings.publish);
@@ -175,10 +141,10 @@ impl Up {
         // On one machine the author decides, and deleting half a site is ordinary work.
         options.allow_shrink = true;
         let layout = KeyLayout::default();
-        Publisher { store, layout, options, output: context.output }
+        Publisher { store: Arc::new(store), layout, options, output: context.output }
     }
 
-    fn shield(&self, settings: &Settings, store: Arc<S3Store>) -> anyhow::Result<Arc<Shield>> {
+    fn shield(&self, settings: &Settings, store: S3Store) -> anyhow::Result<Arc<Shield>> {
         let channel = settings.publish.channel.clone();
         let site = SiteConfig {
             hosts: vec!["*".to_owned()],
@@ -197,6 +163,7 @@ impl Up {
             limits: Limits::standard(),
         };
         let metrics = Arc::new(Metrics::default());
+        let store: Arc<dyn ObjectRead> = Arc::new(store);
         Ok(Shield::new(config, Some(store), KeyLayout::default(), Clock::System, metrics)?)
     }
 
