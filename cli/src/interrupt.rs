@@ -2,40 +2,52 @@
 
 use std::future::Future;
 
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The command was interrupted before it was done.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: {0}")]
 pub(crate) struct Interrupted(pub &'static str);
 
-/// Runs `work` until it is done or a signal arrives; `state` then tells the
-/// user what the world looks like.
-pub(crate) async fn until_interrupted<T>(
-    state: &'static str,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    tokio::select! {
-        // Polled first, so that signals are heard from before the work begins.
-        biased;
-        () = signalled() => Err(Interrupted(state).into()),
-        result = work => result,
-    }
+/// Hears the signals that ask the process to end, from the moment it is made:
+/// one that arrives between two waits is not lost.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-/// Returns when the process is asked to end.
-pub(crate) async fn signalled() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            // Without the hook only Ctrl-C ends the process gracefully.
-            Err(_) => std::future::pending().await,
+impl Signals {
+    /// Begins to listen; until then, signals end the process at once.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let hear = |kind| signal(kind).context("cannot listen to signals");
+        Ok(Self {
+            interrupt: hear(SignalKind::interrupt())?,
+            terminate: hear(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns when the process is asked to end.
+    pub(crate) async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+    }
+
+    /// Runs `work` until it is done or a signal arrives; `state` then tells
+    /// the user what the world looks like.
+    pub(crate) async fn interrupt<T>(
+        &mut self,
+        state: &'static str,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        tokio::select! {
+            // Polled first, so that a signal is not drowned by ready work.
+            biased;
+            () = self.received() => Err(Interrupted(state).into()),
+            result = work => result,
+        }
     }
 }

@@ -43,3 +43,11 @@ async fn wrong_usage_exits_2() {
     finish(bare_command(&["publish"])).await.exited(2);
     finish(bare_command(&["frobnicate"])).await.exited(2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_filter_that_cannot_be_read_is_an_error() {
+    let mut command = bare_command(&["completions", "bash"]);
+    command.env("AWNING_LOG", "awning=loud");
+    let refused = finish(command).await.exited(2);
+    assert!(refused.stderr.contains("AWNING_LOG"), "{}", refused.stderr);
+}

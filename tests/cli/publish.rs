@@ -136,3 +136,15 @@ async fn templates_and_scripts_learn_the_public_urls() {
     let missing = world.run(&["resolve", "css/app.css", "css/none.css"]).await.exited(3);
     assert_eq!(missing.stdout, "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_shrink_is_refused_and_names_the_flag_that_allows_it() {
+    let world = World::new().await;
+    site(&world, 9, "red");
+    world.run(&["publish", "site"]).await.exited(0);
+
+    std::fs::remove_dir_all(world.path("site/img")).unwrap();
+    let refused = world.run(&["publish", "site"]).await.exited(3);
+    assert!(refused.stderr.contains("--allow-shrink"), "{}", refused.stderr);
+    world.run(&["publish", "site", "--allow-shrink"]).await.exited(0);
+}

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::serve::bind;
 use crate::config::{self, ConfigError};
-use crate::interrupt::signalled;
+use crate::interrupt::Signals;
 
 /// Run the embedded S3 server alone
 ///
@@ -32,6 +32,7 @@ pub(crate) struct RunBucket {
 impl RunBucket {
     /// Serves until it is told to end, then prints what was called.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let mut signals = Signals::listen()?;
         let bucket = Bucket::open(&self.data, credentials(context)?)?;
         let listener = bind(self.listen)?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -42,7 +43,7 @@ impl RunBucket {
         let shutdown = CancellationToken::new();
         let ending = shutdown.clone();
         tokio::join!(bucket.serve(listener, shutdown), async move {
-            signalled().await;
+            signals.received().await;
             ending.cancel();
         });
         context.output.note(bucket.calls());

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::manifest::{Channel, ReleaseId};
-use awning::publish::{self, Build, BuildError, Options, Plan, PublishError};
+use awning::publish::{self, Build, BuildError, Options, Plan, PublishError, Refused};
 use awning::rewrite::PublicBase;
 use awning::store::ObjectWrite;
 use awning::store::s3::Profile;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{Context, required};
 use crate::config::PublishSettings;
 use crate::exit::chain;
-use crate::interrupt::until_interrupted;
+use crate::interrupt::Signals;
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -77,7 +77,7 @@ impl Publish {
         };
         let publisher = Publisher { store, layout: bucket.layout, options, output: context.output };
         let work = publisher.publish(&self.source, how);
-        let outcome = until_interrupted(NOTHING_ACTIVATED, work).await?;
+        let outcome = Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await?;
         context.output.data(&outcome, &outcome)?;
         Ok(())
     }
@@ -148,7 +148,7 @@ impl<S: ObjectWrite> Publisher<S> {
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let base = publish::base(store, layout, &options.channel).await?;
-        let plan = publish::plan(build, base, options)?;
+        let plan = publish::plan(build, base, options).map_err(with_hint)?;
         plan.warnings().iter().for_each(|warning| output.note(warning));
         if how == How::Plan {
             return Ok(Outcome::Planned(Box::new(plan)));
@@ -200,6 +200,13 @@ impl<S: ObjectWrite> Publisher<S> {
             }
         }
     }
+}
+
+/// Tells what to type where a flag overrules the refusal.
+fn with_hint(refused: Refused) -> anyhow::Error {
+    let shrink = matches!(refused, Refused::Shrink { .. });
+    let error = anyhow::Error::new(refused);
+    if shrink { error.context("refused: pass --allow-shrink if it is meant") } else { error }
 }
 
 /// What tells apart two publishers that activate at the same time.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use crate::config::{ConfigError, admin_tokens};
 use crate::exit::CannotListen;
-use crate::interrupt::signalled;
+use crate::interrupt::Signals;
 use crate::open_files;
 
 /// How often channel heads are read again.
@@ -45,6 +45,7 @@ pub(crate) struct Serve {
 impl Serve {
     /// Serves until it is told to end, then lets requests in progress finish.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let mut signals = Signals::listen()?;
         let settings = context.settings()?;
         let tokens = admin_tokens(&context.environment)?;
         if settings.sites.is_empty() {
@@ -75,7 +76,7 @@ impl Serve {
 
         let shutdown = CancellationToken::new();
         tokio::join!(run_shield(shield, listeners, tokens, shutdown.clone()), async move {
-            signalled().await;
+            signals.received().await;
             shutdown.cancel();
         });
         Ok(())

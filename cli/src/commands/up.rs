@@ -22,7 +22,7 @@ use super::serve::{Listeners, Urls, run_shield};
 use super::{Context, bucket};
 use crate::config::{self, ConfigError, Settings, admin_tokens};
 use crate::embedded::Embedded;
-use crate::interrupt::{signalled, until_interrupted};
+use crate::interrupt::Signals;
 use crate::watch::Watch;
 
 /// Run the whole product on this machine: bucket, publisher and shield
@@ -72,6 +72,7 @@ struct Reachable {
 impl Up {
     /// Runs until it is told to end.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let mut signals = Signals::listen()?;
         let settings = context.settings()?;
         let tokens = admin_tokens(&context.environment)?;
         self.refuse_data_in_source()?;
@@ -90,7 +91,7 @@ impl Up {
             context.output.note(&outcome);
             Ok((bucket, publisher))
         };
-        let (bucket, publisher) = until_interrupted(NOTHING_ACTIVATED, first).await?;
+        let (bucket, publisher) = signals.interrupt(NOTHING_ACTIVATED, first).await?;
         let shield = self.shield(&settings, bucket.store(Profile::Shield))?;
         shield.refresh().await;
         let reachable = Reachable { urls, bucket: bucket.url() };
@@ -101,7 +102,7 @@ impl Up {
             run_shield(Arc::clone(&shield), listeners, tokens, shutdown.clone()),
             republish(&publisher, &self.source, watch, &shield, &shutdown),
             async {
-                signalled().await;
+                signals.received().await;
                 shutdown.cancel();
             }
         );
