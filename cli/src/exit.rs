@@ -91,8 +91,9 @@ fn of_publish(error: &PublishError) -> u8 {
     match error {
         _ if error.is_denied() => DENIED,
         PublishError::Store(error) => of_store(error),
-        PublishError::Incomplete { .. } | PublishError::Unsettled => INCOMPLETE,
-        PublishError::Changed { .. } => REFUSED,
+        // A file that changed is no refusal: other objects may be stored already.
+        PublishError::Changed { .. } | PublishError::Incomplete { .. } => INCOMPLETE,
+        PublishError::Unsettled => INCOMPLETE,
         PublishError::Superseded { .. } => SUPERSEDED,
         PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
         _ => UNFORESEEN,
