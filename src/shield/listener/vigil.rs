@@ -157,8 +157,8 @@ impl Vigil {
 
     fn earliest(&self) -> Option<(Instant, Overdue)> {
         let state = self.state();
-        let taking = state.write_blocked.iter().chain(state.handed.values()).min();
-        let taking = taking.map(|since| (*since + self.patience.write, Overdue::Reading));
+        let taking = state.write_blocked.into_iter().chain(state.stalled()).min();
+        let taking = taking.map(|since| (since + self.patience.write, Overdue::Reading));
         if state.in_flight > 0 || state.write_blocked.is_some() {
             return taking;
         }
@@ -170,6 +170,23 @@ impl Vigil {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Since when the peer takes no response that it could take.
+    ///
+    /// The peer of a multiplexed connection may be a proxy, whose visitors
+    /// must not suffer from one who stopped reading. So it is judged only
+    /// when all of them have; what the others hold back until then is at most
+    /// a window a stream.
+    fn stalled(&self) -> Option<Instant> {
+        let since = self.handed.values();
+        match self.multiplexed {
+            false => since.min().copied(),
+            true if self.handed.len() < self.in_flight => None,
+            true => since.max().copied(),
+        }
     }
 }
 
@@ -221,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_multiplexed_response_must_be_taken_whatever_else_is() {
+    async fn a_multiplexed_connection_ends_when_none_of_its_responses_is_taken() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let vigil = Vigil::new(PATIENCE, start);
@@ -229,9 +246,11 @@ mod tests {
         vigil.piece_handed(first, start);
         vigil.piece_handed(other, start + second);
         vigil.write_progressed(start + 8 * second);
-        assert_eq!(due_after(&vigil, start), Some((10, Overdue::Reading)));
+        assert_eq!(due_after(&vigil, start), Some((11, Overdue::Reading)), "pings are no progress");
         vigil.piece_wanted(first);
-        assert_eq!(due_after(&vigil, start), Some((11, Overdue::Reading)));
+        assert_eq!(due_after(&vigil, start), None, "another visitor of the same proxy waits");
+        vigil.piece_handed(first, start + 9 * second);
+        assert_eq!(due_after(&vigil, start), Some((19, Overdue::Reading)));
         vigil.request_ended(other, start + 9 * second);
         vigil.request_ended(first, start + 9 * second);
         vigil.received(start + 12 * second);
