@@ -177,7 +177,9 @@ fn fitness(method: &Method, response: &Parts) -> Result<(), Unfit> {
     if matches!(response.status.as_u16(), 100..=199 | 204 | 205 | 206 | 304) {
         return Err(Unfit::Status);
     }
-    if headers.contains_key(CONTENT_ENCODING) {
+    // `identity` should not be sent, but means that there is none (RFC 9110 §8.4.1).
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
         return Err(Unfit::Coding);
     }
     if mentions(headers, &CACHE_CONTROL, "no-transform") {

@@ -138,6 +138,14 @@ async fn whatever_is_not_plainly_a_page_passes_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_page_that_names_no_coding_as_its_coding_is_rewritten() {
+    let mut response = html(full(PAGE));
+    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("Identity"));
+    let page = apply(&request(Method::GET, &[]), response, &Arc::default());
+    assert_eq!(text(page).await, REWRITTEN);
+}
+
+#[tokio::test]
 async fn pages_of_any_status_are_rewritten() {
     let metrics = Arc::default();
     for status in [200, 401, 404, 500] {
