@@ -2,9 +2,12 @@
 
 mod crash;
 mod documents;
+mod history;
 mod race;
 mod refusal;
 mod release;
+mod switch;
+mod switch_faults;
 mod upload;
 
 use std::fs;
