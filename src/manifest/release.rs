@@ -59,7 +59,7 @@ pub struct Activation {
     pub channel: Channel,
     /// Whether publishes are refused until someone switches the channel by
     /// hand. A rollback sets it, so that the next build does not undo it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
     /// Tells apart records that were written at the same time.
     pub nonce: String,
@@ -170,11 +170,6 @@ impl Activation {
     pub(crate) fn rank(&self) -> (u64, bool, u64) {
         (self.seq, self.locked, self.order)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ async fn promote(
     switch(Switch::promote(&whole).by("anna\n"), &history, store, nonce).await
 }
 
-async fn unlock(store: &dyn ObjectWrite, nonce: &str) -> Result<Switched, PublishError> {
+pub(super) async fn unlock(store: &dyn ObjectWrite, nonce: &str) -> Result<Switched, PublishError> {
     let history = history(store).await?;
     switch(Switch::unlock(history.head().unwrap()), &history, store, nonce).await
 }
