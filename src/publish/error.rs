@@ -56,7 +56,7 @@ pub enum PublishError {
     },
     /// The channel was switched by someone else. The release is stored, and
     /// can still be promoted.
-    #[error("release {} of this publish is superseded by {}", .release.short(), .by.release.short())]
+    #[error("release {} is superseded by {}", .release.short(), .by.release.short())]
     Superseded {
         /// The release that was not switched to.
         release: ReleaseId,

@@ -52,7 +52,8 @@ impl fmt::Display for Summary {
             write!(f, ", from {}", from.short())?;
         }
         if *locked {
-            f.write_str("; publishes are refused until `awning rollback --unlock`")?;
+            let unlock = "awning rollback --unlock --channel";
+            write!(f, "; publishes are refused until `{unlock} {channel}`")?;
         }
         Ok(())
     }
