@@ -34,6 +34,14 @@ pub(crate) enum Command {
     Up(commands::up::Up),
     /// Upload a directory of static files and make it the current release
     Publish(commands::publish::Publish),
+    /// List what a channel was switched to, newest first
+    Releases(commands::releases::Releases),
+    /// Print in which assets two releases differ
+    Diff(commands::diff::PrintDiff),
+    /// Make a release of the bucket the current one of a channel
+    Promote(commands::promote::Promote),
+    /// Switch a channel back to an earlier release, and lock it there
+    Rollback(commands::rollback::Rollback),
     /// Run the shield, from the configuration
     Serve(commands::serve::Serve),
     /// Print the manifest of a release, for templates and build tools

@@ -81,7 +81,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn of_refusal(refused: &Refused) -> u8 {
     match refused {
-        Refused::Superseded { .. } => SUPERSEDED,
+        Refused::Superseded { .. } | Refused::Locked { .. } => SUPERSEDED,
         Refused::Collision { .. } => CORRUPT,
         _ => REFUSED,
     }
@@ -94,8 +94,10 @@ fn of_publish(error: &PublishError) -> u8 {
         // A file that changed is no refusal: other objects may be stored already.
         PublishError::Changed { .. } | PublishError::Incomplete { .. } => INCOMPLETE,
         PublishError::Unsettled => INCOMPLETE,
-        PublishError::Superseded { .. } => SUPERSEDED,
+        PublishError::Superseded { .. } | PublishError::Locked { .. } => SUPERSEDED,
+        PublishError::NoRelease { .. } => REFUSED,
         PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
+        PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
         _ => UNFORESEEN,
     }
 }

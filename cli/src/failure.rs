@@ -1,7 +1,7 @@
 //! An error as programs read it: the document that `--json` prints instead of
 //! a command's data. People read the same on standard error.
 
-use awning::publish::{BuildError, Problem, PublishError};
+use awning::publish::{Broken, BuildError, Problem, PublishError};
 use serde::Serialize;
 
 use crate::exit;
@@ -16,7 +16,7 @@ pub(crate) struct Failure<'a> {
     /// What is wrong with the source tree.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     problems: &'a [Problem],
-    /// Objects that were not stored.
+    /// Objects that were not stored, or are not as they should be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<Unstored<'a>>,
 }
@@ -63,7 +63,15 @@ fn problems<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a [Pro
 }
 
 fn unstored<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<Vec<Unstored<'a>>> {
-    let PublishError::Incomplete { failed, .. } = cause.downcast_ref()? else { return None };
-    let one = |(key, error): &'a (String, _)| Unstored { key, error: exit::chain(error) };
-    Some(failed.iter().map(one).collect())
+    match cause.downcast_ref()? {
+        PublishError::Incomplete { failed, .. } => {
+            let one = |(key, error): &'a (String, _)| Unstored { key, error: exit::chain(error) };
+            Some(failed.iter().map(one).collect())
+        }
+        PublishError::Broken { objects, .. } => {
+            let one = |object: &'a Broken| Unstored { key: &object.key, error: object.to_string() };
+            Some(objects.iter().map(one).collect())
+        }
+        _ => None,
+    }
 }

@@ -134,6 +134,11 @@ impl KeyLayout {
         format!("{}.awning/releases/{release}.json", self.prefix)
     }
 
+    /// What the keys of the manifests begin with whose releases' names begin with `digits`.
+    pub fn manifests(&self, digits: &str) -> String {
+        format!("{}.awning/releases/{digits}", self.prefix)
+    }
+
     /// The key of a channel's head: a cached hint of the newest activation.
     pub fn head(&self, channel: impl fmt::Display) -> String {
         format!("{}.awning/channels/{channel}/head.json", self.prefix)

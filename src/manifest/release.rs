@@ -45,13 +45,22 @@ pub enum ActivationError {
 /// A record that a channel was switched to a release.
 ///
 /// Each lies in the bucket under a key of its own, so no record overwrites
-/// another; the greatest by `(seq, order, nonce)` is the head of the channel.
+/// another; the greatest by `(seq, locked, order, nonce)` is the head of the
+/// channel. A lock comes before the order: a publish that was under way when
+/// someone rolled back must not win by its build number.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 pub struct Activation {
     /// When it was written: RFC 3339 or an HTTP date, for people only.
     pub activated: String,
+    /// Who switched by hand, for people only; absent where a publish did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The channel that is switched.
     pub channel: Channel,
+    /// Whether publishes are refused until someone switches the channel by
+    /// hand. A rollback sets it, so that the next build does not undo it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
     /// Tells apart records that were written at the same time.
     pub nonce: String,
     /// The publisher's own order, such as a build number; 0 when none was given.
@@ -154,8 +163,12 @@ impl Activation {
 
     /// Compares two records of a channel: the greater one is newer.
     pub fn newer(&self, other: &Self) -> Ordering {
-        let rank = |record: &Self| (record.seq, record.order);
-        rank(self).cmp(&rank(other)).then_with(|| self.nonce.cmp(&other.nonce))
+        self.rank().cmp(&other.rank()).then_with(|| self.nonce.cmp(&other.nonce))
+    }
+
+    /// What decides between two records before their nonces do.
+    pub(crate) fn rank(&self) -> (u64, bool, u64) {
+        (self.seq, self.locked, self.order)
     }
 }
 
@@ -166,7 +179,9 @@ mod tests {
     fn record(seq: u64, order: u64, nonce: &str) -> Activation {
         Activation {
             activated: String::new(),
+            by: None,
             channel: Channel::parse("production").unwrap(),
+            locked: false,
             nonce: nonce.into(),
             order,
             release: ReleaseId::new(Digest::of(b"")),
@@ -175,9 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_record_has_the_greatest_seq_then_order_then_nonce() {
-        let ascending =
-            [record(1, 9, "z"), record(2, 0, "a"), record(2, 0, "b"), record(2, 1, "a")];
+    fn the_newest_record_has_the_greatest_seq_then_lock_then_order_then_nonce() {
+        let locked = |record| Activation { locked: true, ..record };
+        let ascending = [
+            locked(record(1, 9, "z")),
+            record(2, 0, "a"),
+            record(2, 0, "b"),
+            record(2, 1, "a"),
+            locked(record(2, 0, "a")),
+            locked(record(2, 0, "b")),
+            locked(record(2, 1, "a")),
+        ];
         for pair in ascending.windows(2) {
             assert_eq!(pair[1].newer(&pair[0]), Ordering::Greater);
         }
@@ -196,6 +219,23 @@ mod tests {
         assert!(matches!(refused, Err(ActivationError::Malformed(_))), "{refused:?}");
         let refused = Activation::from_bytes(&other, &[b' '; ACTIVATION_BYTES_MAX + 1]);
         assert!(matches!(refused, Err(ActivationError::TooLarge(4097))), "{refused:?}");
+    }
+
+    #[test]
+    fn a_record_of_a_publish_has_the_bytes_it_always_had() {
+        let written = record(3, 7, "n");
+        let text = String::from_utf8(written.to_bytes().unwrap()).unwrap();
+        let expected = format!(
+            r#"{{"activated":"","channel":"production","nonce":"n","order":7,"release":"{}","seq":3}}"#,
+            written.release
+        );
+        assert_eq!(text, expected);
+
+        let by_hand = Activation { by: Some("anna".into()), locked: true, ..written };
+        let bytes = by_hand.to_bytes().unwrap();
+        assert_eq!(Activation::from_bytes(&by_hand.channel, &bytes).unwrap(), by_hand);
+        let newer = expected.replace('}', r#","later":{}}"#);
+        assert!(!Activation::from_bytes(&by_hand.channel, newer.as_bytes()).unwrap().locked);
     }
 
     #[test]

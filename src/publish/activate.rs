@@ -82,7 +82,9 @@ pub async fn activate(
     let seq = plan.base.as_ref().map_or(0, |head| head.seq);
     let own = Activation {
         activated: httpdate::fmt_http_date(now),
+        by: None,
         channel: plan.channel.clone(),
+        locked: false,
         nonce,
         order: options.order,
         release,
@@ -94,7 +96,7 @@ pub async fn activate(
     if head.release == release {
         Ok(uploaded.into_release(head, false))
     } else {
-        Err(PublishError::Superseded { release, by: head.into() })
+        Err(PublishError::outranked(release, head))
     }
 }
 
@@ -109,9 +111,9 @@ impl Uploaded {
 ///
 /// The look before writing decides a race in favour of who came first, and
 /// lets a publisher that died behind its record be taken up again.
-async fn append(log: &Log<'_>, own: &Activation) -> Result<Activation, PublishError> {
+pub(super) async fn append(log: &Log<'_>, own: &Activation) -> Result<Activation, PublishError> {
     if let Some(head) = log.head().await?
-        && (head.seq, head.order) >= (own.seq, own.order)
+        && head.rank() >= own.rank()
     {
         return Ok(head);
     }
@@ -127,7 +129,7 @@ async fn append(log: &Log<'_>, own: &Activation) -> Result<Activation, PublishEr
 
 /// Makes `head.json` repeat the log's head, which is `head` as far as known,
 /// and returns the log's head. What someone else wrote already is left alone.
-async fn settle(
+pub(super) async fn settle(
     log: &Log<'_>,
     own: &Activation,
     mut head: Activation,

@@ -1,5 +1,7 @@
 //! What can stop a publish once its tree is built, grouped by what to do about it.
 
+use std::fmt::{self, Write as _};
+
 use super::source::ReadError;
 use crate::asset::AssetPath;
 use crate::manifest::{Activation, ActivationError, ManifestError, ReleaseId};
@@ -54,12 +56,44 @@ pub enum PublishError {
     },
     /// The channel was switched by someone else. The release is stored, and
     /// can still be promoted.
-    #[error("release {} of this publish is superseded by {}", .release.short(), .by.release.short())]
+    #[error("release {} is superseded by {}", .release.short(), .by.release.short())]
     Superseded {
         /// The release that was not switched to.
         release: ReleaseId,
         /// What the channel's head is instead.
         by: Box<Activation>,
+    },
+    /// Someone rolled the channel back, and publishes are refused until someone
+    /// lets them. The release is stored, and can still be promoted.
+    #[error("{}", Lock(.by))]
+    Locked {
+        /// The record that locks the channel.
+        by: Box<Activation>,
+    },
+    /// No such release is in the bucket.
+    #[error("there is no release {release} in the bucket")]
+    NoRelease {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// The manifest of a release is stored, and not what its name says.
+    #[error("release {} cannot be read", .release.short())]
+    Unreadable {
+        /// The release.
+        release: ReleaseId,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// Objects that a release needs are not as its manifest says. The channel
+    /// was not switched.
+    #[error("release {} is not whole: {} object(s) are missing or damaged",
+        .release.short(), .objects.len())]
+    Broken {
+        /// The release.
+        release: ReleaseId,
+        /// The objects, in the order of their keys; at least one.
+        objects: Vec<Broken>,
     },
     /// Other publishers kept switching the channel while its head was written.
     #[error("the head of the channel did not settle: too many publishers at once")]
@@ -75,7 +109,52 @@ pub enum PublishError {
     UnwritableRecord(#[source] ActivationError),
 }
 
+/// An object that is not as a manifest says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Broken {
+    /// The full key.
+    pub key: String,
+    /// Its length in bytes by the manifest.
+    pub size: u64,
+    /// Its length in the bucket; `None` where there is no such object.
+    pub found: Option<u64>,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, size, found } = self;
+        match found {
+            None => write!(f, "`{key}` is missing"),
+            Some(found) => write!(f, "`{key}` has {found} bytes instead of {size}"),
+        }
+    }
+}
+
+/// The sentence that tells of a lock.
+pub(super) struct Lock<'a>(pub(super) &'a Activation);
+
+impl fmt::Display for Lock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Activation { activated, by, channel, release, .. } = self.0;
+        write!(f, "channel `{channel}` is locked at {} since ", release.short())?;
+        write_plain(f, activated)?;
+        f.write_str(" by the rollback of ")?;
+        write_plain(f, by.as_deref().unwrap_or("someone unnamed"))
+    }
+}
+
+/// A bucket may hold any text, also one that moves a terminal's cursor.
+fn write_plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().filter(|c| !c.is_control()).try_for_each(|c| f.write_char(c))
+}
+
 impl PublishError {
+    /// `release` did not become the head, because `head` is.
+    pub(super) fn outranked(release: ReleaseId, head: Activation) -> Self {
+        let by = Box::new(head);
+        if by.locked { Self::Locked { by } } else { Self::Superseded { release, by } }
+    }
+
     /// Whether credentials were rejected, or lack a capability, before
     /// anything was stored: trying again cannot help.
     pub fn is_denied(&self) -> bool {

@@ -1,4 +1,9 @@
-//! Reading the log of a channel: which of its records is the head.
+//! Reading the log of a channel: which of its records is the head, and which
+//! came before it.
+
+use std::collections::VecDeque;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use super::base;
 use super::error::PublishError;
@@ -12,6 +17,9 @@ const LOG_PAGES_MAX: usize = 100;
 /// Records with the same number that are read.
 const TIES_MAX: usize = 100;
 
+/// Records that are read at the same time.
+const READS_AT_ONCE: usize = 16;
+
 /// The log of one channel.
 pub(super) struct Log<'a> {
     pub(super) store: &'a dyn ObjectWrite,
@@ -21,6 +29,13 @@ pub(super) struct Log<'a> {
     pub(super) from: u64,
 }
 
+/// What reading one record came to.
+pub(super) struct Read {
+    /// The number in the record's key.
+    pub(super) seq: u64,
+    pub(super) record: Result<Activation, PublishError>,
+}
+
 impl Log<'_> {
     /// The greatest record of the log.
     ///
@@ -28,9 +43,8 @@ impl Log<'_> {
     /// are read. Keys of another form are no records. A record that cannot be
     /// read is an error: without it the head might be a wrong one.
     pub(super) async fn head(&self) -> Result<Option<Activation>, PublishError> {
-        let keys = self.greatest().await?;
         let mut head: Option<Activation> = None;
-        for key in keys {
+        for (_, key) in self.newest_keys(1).await? {
             let record = self.read(&key).await?;
             if head.as_ref().is_none_or(|head| record.newer(head).is_gt()) {
                 head = Some(record);
@@ -39,27 +53,35 @@ impl Log<'_> {
         Ok(head)
     }
 
-    /// The keys of the records with the greatest number.
-    async fn greatest(&self) -> Result<Vec<String>, PublishError> {
+    /// The records with the greatest numbers, `limit` of them and those with
+    /// the number of the last, in the order of their numbers.
+    pub(super) async fn newest(&self, limit: usize) -> Result<Vec<Read>, PublishError> {
+        let keys = self.newest_keys(limit).await?;
+        let reads = keys
+            .into_iter()
+            .map(|(seq, key)| async move { Read { seq, record: self.read(&key).await } }.boxed());
+        Ok(stream::iter(reads).buffered(READS_AT_ONCE).collect().await)
+    }
+
+    /// The numbers and keys of the records that [`Log::newest`] reads.
+    async fn newest_keys(&self, limit: usize) -> Result<VecDeque<(u64, String)>, PublishError> {
+        let limit = limit.max(1);
         let prefix = self.layout.log(self.channel);
         let mut after = self.layout.records_from(self.channel, self.from);
-        let mut greatest = 0;
-        let mut keys = Vec::new();
+        let mut keys = VecDeque::new();
         for _ in 0..LOG_PAGES_MAX {
             let page = self.store.list(&prefix, Some(&after)).await?;
             for listed in &page.objects {
-                match self.layout.record_seq(self.channel, &listed.key) {
-                    Some(seq) if seq > greatest => {
-                        greatest = seq;
-                        keys = vec![listed.key.clone()];
-                    }
-                    Some(seq) if seq == greatest => keys.push(listed.key.clone()),
-                    _ => {}
+                if let Some(seq) = self.layout.record_seq(self.channel, &listed.key) {
+                    keys.push_back((seq, listed.key.clone()));
+                    drop_older(&mut keys, limit);
                 }
             }
             match page.objects.last() {
                 Some(last) if page.more => after.clone_from(&last.key),
-                _ if keys.len() > TIES_MAX => return Err(PublishError::LogTooLong),
+                _ if keys.len() >= limit.saturating_add(TIES_MAX) => {
+                    return Err(PublishError::LogTooLong);
+                }
                 _ => return Ok(keys),
             }
         }
@@ -74,5 +96,14 @@ impl Log<'_> {
             .map_err(|error| unreadable(Some(error)))?;
         let named = self.layout.record(self.channel, record.seq, &record.nonce);
         if named == key { Ok(record) } else { Err(unreadable(None)) }
+    }
+}
+
+/// Drops the numbers that are older than the last `limit` keys. Keys come in
+/// the order of their numbers.
+fn drop_older(keys: &mut VecDeque<(u64, String)>, limit: usize) {
+    let Some(oldest) = keys.len().checked_sub(limit).map(|at| keys[at].0) else { return };
+    while keys.front().is_some_and(|(seq, _)| *seq < oldest) {
+        keys.pop_front();
     }
 }

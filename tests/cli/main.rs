@@ -6,4 +6,5 @@ mod crash;
 mod harness;
 mod outcome;
 mod publish;
+mod releases;
 mod up;

@@ -2,12 +2,18 @@
 
 pub(crate) mod bucket;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod health;
 pub(crate) mod manifest;
+mod named;
+pub(crate) mod promote;
 pub(crate) mod publish;
 mod release;
+pub(crate) mod releases;
 pub(crate) mod resolve;
+pub(crate) mod rollback;
 pub(crate) mod serve;
+mod switch;
 pub(crate) mod up;
 
 use std::path::PathBuf;
@@ -82,6 +88,10 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             Command::Up(command) => command.run(&context).await,
             Command::Publish(command) => command.run(&context).await,
             Command::Serve(command) => command.run(&context).await,
+            Command::Releases(command) => command.run(&context).await,
+            Command::Diff(command) => command.run(&context).await,
+            Command::Promote(command) => command.run(&context).await,
+            Command::Rollback(command) => command.run(&context).await,
             Command::Manifest(command) => command.run(&context).await,
             Command::Resolve(command) => command.run(&context).await,
             Command::Health(command) => command.run(&context).await,

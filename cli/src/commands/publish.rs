@@ -166,7 +166,9 @@ impl<S: ObjectWrite> Publisher<S> {
             return Ok(Outcome::Uploaded(summary));
         }
         let (now, nonce) = (Clock::System.now(), nonce()?);
-        publish::activate(uploaded, store, layout, now, nonce, options).await?;
+        publish::activate(uploaded, store, layout, now, nonce, options)
+            .await
+            .map_err(with_lock_hint)?;
         Ok(Outcome::Published(summary))
     }
 
@@ -204,13 +206,37 @@ impl<S: ObjectWrite> Publisher<S> {
 
 /// Tells what to type where a flag overrules the refusal.
 fn with_hint(refused: Refused) -> anyhow::Error {
-    let shrink = matches!(refused, Refused::Shrink { .. });
+    let hint = match &refused {
+        Refused::Shrink { .. } => Some("refused: pass --allow-shrink if it is meant".to_owned()),
+        Refused::Locked { head } => Some(locked_hint(&head.channel)),
+        _ => None,
+    };
     let error = anyhow::Error::new(refused);
-    if shrink { error.context("refused: pass --allow-shrink if it is meant") } else { error }
+    match hint {
+        Some(hint) => error.context(hint),
+        None => error,
+    }
 }
 
-/// What tells apart two publishers that activate at the same time.
-fn nonce() -> anyhow::Result<String> {
+/// Tells what to type where someone rolled back while this publish was under way.
+fn with_lock_hint(error: PublishError) -> anyhow::Error {
+    let hint = match &error {
+        PublishError::Locked { by } => Some(locked_hint(&by.channel)),
+        _ => None,
+    };
+    let error = anyhow::Error::new(error);
+    match hint {
+        Some(hint) => error.context(hint),
+        None => error,
+    }
+}
+
+fn locked_hint(channel: &Channel) -> String {
+    format!("locked: run `awning rollback --unlock --channel {channel}` to let publishes go on")
+}
+
+/// What tells apart two that activate at the same time.
+pub(crate) fn nonce() -> anyhow::Result<String> {
     Ok(format!("{:016x}", getrandom::u64().context("the system has no randomness")?))
 }
 

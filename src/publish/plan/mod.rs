@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::base::Base;
 use super::build::{Build, Objects};
+use super::error::Lock;
 use super::options::Options;
 use super::problem::{Ignored, Problem};
 use crate::asset::{AssetPath, ObjectKey};
@@ -99,6 +100,12 @@ pub enum Refused {
         /// The order of the channel's head.
         head: u64,
     },
+    /// Someone rolled the channel back, and nobody has let publishes go on.
+    #[error("{}", Lock(.head))]
+    Locked {
+        /// The record that locks the channel.
+        head: Box<Activation>,
+    },
     /// A fingerprint that stands for other bytes already.
     #[error("`{key}` is stored with other bytes: its fingerprint is not unique")]
     Collision {
@@ -121,6 +128,7 @@ pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused
     let is_head = head.as_ref().is_some_and(|head| head.release == release);
     let current = is_head && steps.iter().all(Step::is_keep);
     if !current {
+        refuse_locked(head.as_ref())?;
         refuse_older(head.as_ref(), options)?;
         refuse_shrink(&manifest, &known, options)?;
     }
@@ -165,6 +173,13 @@ fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
 
 fn same_headers(one: &Entry, other: &Entry) -> bool {
     one.content_type == other.content_type && one.cache == other.cache
+}
+
+fn refuse_locked(head: Option<&Activation>) -> Result<(), Refused> {
+    match head {
+        Some(head) if head.locked => Err(Refused::Locked { head: head.clone().into() }),
+        _ => Ok(()),
+    }
 }
 
 fn refuse_older(head: Option<&Activation>, options: &Options) -> Result<(), Refused> {

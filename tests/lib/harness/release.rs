@@ -143,7 +143,9 @@ impl Street {
 pub(crate) async fn put_head(origin: &Origin, release: ReleaseId, seq: u64) {
     let head = Activation {
         activated: String::new(),
+        by: None,
         channel: channel(),
+        locked: false,
         nonce: "n".into(),
         order: 0,
         release,

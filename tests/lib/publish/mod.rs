@@ -2,9 +2,13 @@
 
 mod crash;
 mod documents;
+mod history;
 mod race;
 mod refusal;
 mod release;
+mod shielded;
+mod switch;
+mod switch_faults;
 mod upload;
 
 use std::fs;

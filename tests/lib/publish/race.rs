@@ -154,7 +154,9 @@ async fn a_record_that_cannot_be_read_stops_the_switch_and_other_keys_do_not() {
 fn record(seq: u64, nonce: &str) -> (String, Bytes) {
     let record = Activation {
         activated: String::new(),
+        by: None,
         channel: channel(),
+        locked: false,
         nonce: nonce.to_owned(),
         order: 0,
         release: awning::manifest::ReleaseId::new(Digest::of(b"other")),

@@ -1,0 +1,104 @@
+//! Whether a release can be served: its manifest is what its name says, and
+//! every object of it is in the bucket. Reads only.
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+
+use super::base;
+use super::error::{Broken, PublishError};
+use crate::asset::{KeyLayout, ObjectKey};
+use crate::manifest::{Entry, MANIFEST_BYTES_MAX, Manifest, ReleaseId};
+use crate::store::{ObjectRead, ObjectWrite, StoreError, StoreErrorKind};
+
+/// A release of which every object was found, with the length it should have.
+#[derive(Debug)]
+pub struct Whole {
+    release: ReleaseId,
+    manifest: Manifest,
+}
+
+impl Whole {
+    /// The release.
+    pub fn release(&self) -> ReleaseId {
+        self.release
+    }
+
+    /// Its manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+/// Looks up every object of a release, `concurrency` at a time: one GET, and
+/// one HEAD an object.
+///
+/// All objects that are missing or have another length are told at once, as
+/// [`PublishError::Broken`]. A look-up that fails ends it: then nothing is
+/// known.
+pub async fn whole(
+    store: &dyn ObjectRead,
+    layout: &KeyLayout,
+    release: ReleaseId,
+    concurrency: usize,
+) -> Result<Whole, PublishError> {
+    let manifest = manifest(store, layout, release).await?;
+    let objects = manifest.iter().flat_map(|(_, entry)| objects(entry));
+    let looks = objects.map(|(key, size)| look(store, layout.object(key), size).boxed());
+    let mut looks = stream::iter(looks).buffer_unordered(concurrency.max(1));
+    let mut broken = Vec::new();
+    while let Some(looked) = looks.next().await {
+        broken.extend(looked?);
+    }
+    drop(looks);
+    if broken.is_empty() {
+        return Ok(Whole { release, manifest });
+    }
+    broken.sort_by(|one, other| one.key.cmp(&other.key));
+    Err(PublishError::Broken { release, objects: broken })
+}
+
+/// The releases in the bucket whose names begin with `digits`: the first 1,000
+/// at most, for one LIST.
+pub async fn named(
+    store: &dyn ObjectWrite,
+    layout: &KeyLayout,
+    digits: &str,
+) -> Result<Vec<ReleaseId>, PublishError> {
+    let directory = layout.manifests("");
+    let page = store.list(&layout.manifests(digits), None).await?;
+    let name = |key: &str| {
+        let name = key.strip_prefix(&directory)?.strip_suffix(".json")?;
+        ReleaseId::parse(name).ok()
+    };
+    Ok(page.objects.iter().filter_map(|listed| name(&listed.key)).collect())
+}
+
+async fn manifest(
+    store: &dyn ObjectRead,
+    layout: &KeyLayout,
+    release: ReleaseId,
+) -> Result<Manifest, PublishError> {
+    let bytes = base::read(store, &layout.manifest(release), MANIFEST_BYTES_MAX).await?;
+    let bytes = bytes.ok_or(PublishError::NoRelease { release })?;
+    Manifest::from_bytes(release, &bytes)
+        .map_err(|source| PublishError::Unreadable { release, source })
+}
+
+/// The objects of an asset, and their lengths.
+fn objects(entry: &Entry) -> impl Iterator<Item = (&ObjectKey, u64)> {
+    let variants = entry.variants.values().map(|variant| (&variant.key, variant.size));
+    std::iter::once((&entry.key, entry.size)).chain(variants)
+}
+
+async fn look(
+    store: &dyn ObjectRead,
+    key: String,
+    size: u64,
+) -> Result<Option<Broken>, StoreError> {
+    let found = match store.head(&key).await {
+        Ok(head) => Some(head.size),
+        Err(error) if error.kind() == StoreErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let broken = Broken { key, size, found };
+    Ok((found != Some(size)).then_some(broken))
+}
