@@ -21,6 +21,10 @@ pub enum Site {
     /// Any place from which another origin may be named.
     Plain,
     /// A place that works only with URLs of the page's own origin: an SVG
-    /// `use`, a web manifest, an embedded document, a worker.
+    /// `use`, a web manifest, subtitles.
     SameOrigin,
+    /// An `object` or `embed`: as [`SameOrigin`](Self::SameOrigin), but only
+    /// for what does not act. HTML and SVG do, and are sandboxed under
+    /// fingerprinted names, where they lose their scripts, styles and images.
+    Embedded,
 }

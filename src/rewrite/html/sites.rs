@@ -54,9 +54,10 @@ const LINK: &[Spot] =
     &[("href", Form::Url, Site::Plain), ("imagesrcset", Form::Srcset, Site::Plain)];
 /// A manifest resolves what it names against its own URL.
 const LINK_MANIFEST: &[Spot] = &[("href", Form::Url, Site::SameOrigin)];
-/// Subtitles need CORS on the media element; documents and plugins an origin.
+/// Subtitles need CORS on the media element.
 const TRACK: &[Spot] = &[("src", Form::Url, Site::SameOrigin)];
-const OBJECT: &[Spot] = &[("data", Form::Url, Site::SameOrigin)];
+const EMBED: &[Spot] = &[("src", Form::Url, Site::Embedded)];
+const OBJECT: &[Spot] = &[("data", Form::Url, Site::Embedded)];
 const SVG_IMAGE: &[Spot] =
     &[("href", Form::Url, Site::Plain), ("xlink:href", Form::Url, Site::Plain)];
 /// Browsers refuse `use` of another origin, whatever CORS says.
@@ -71,7 +72,8 @@ pub(super) fn html(tag: &str, rel: &str, as_: &str, type_: &str) -> &'static [Sp
         "audio" | "script" => SRC,
         "video" => VIDEO,
         "input" if type_.eq_ignore_ascii_case("image") => SRC,
-        "track" | "embed" => TRACK,
+        "track" => TRACK,
+        "embed" => EMBED,
         "object" => OBJECT,
         "link" => link(rel, as_),
         "body" | "table" | "tbody" | "td" | "tfoot" | "th" | "thead" | "tr" => BACKGROUND,

@@ -8,7 +8,7 @@ use crate::rewrite::{Reference, Site};
 fn ours(reference: &Reference<'_>) -> Option<String> {
     let own = reference.url.host_str() == Some("shop.nl");
     let name = reference.url.path().strip_prefix("/s/").filter(|_| own)?;
-    let base = if reference.site == Site::SameOrigin { "/_a" } else { "https://c.nl" };
+    let base = if reference.site == Site::Plain { "https://c.nl" } else { "/_a" };
     Some(format!("{base}/{}", name.replace('.', ".fp.")))
 }
 
