@@ -167,7 +167,8 @@ mod tests {
             };
             (path, entry)
         };
-        let paths = ["css/app.css", "_1.2.3/eigen.css", "img/één hoed.jpg", "kaart.svg", "kaart.pdf"];
+        let paths =
+            ["css/app.css", "_1.2.3/eigen.css", "img/één hoed.jpg", "kaart.svg", "kaart.pdf"];
         ManifestResolver {
             manifest: Arc::new(Manifest::new(paths.into_iter().map(entry).collect())),
             mount: Mount::at(mount),

@@ -91,7 +91,8 @@ impl Asked<'_> {
     /// the imports of a module, the images of an SVG. `None` when the site's
     /// channels have different assets of that name.
     fn sibling(&self, name: &AssetPath) -> Option<Target> {
-        let releases = self.site.assets.iter().filter_map(|(_, channel)| self.releases.of(*channel));
+        let releases =
+            self.site.assets.iter().filter_map(|(_, channel)| self.releases.of(*channel));
         let mut entries = releases.filter_map(|release| release.manifest.get(name.as_str()));
         let entry = entries.next()?;
         let same = entries.all(|other| other.key == entry.key);

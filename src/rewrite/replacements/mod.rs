@@ -69,6 +69,24 @@ impl<'r> Replacements<'r> {
         }
     }
 
+    /// Puts a path in the place of a relative URL, so that it names the same
+    /// from wherever the document is read. What a path cannot be written for
+    /// with characters that are safe everywhere stays.
+    pub(super) fn anchor(&mut self, excerpt: &Excerpt<'_>, text: &str, span: Range<usize>) {
+        let text = text.trim_matches(is_trimmed);
+        let names_document = text.is_empty() || text.starts_with('#');
+        let rooted = text.starts_with(['/', '\\']) || Url::parse(text).is_ok();
+        if names_document || rooted || !excerpt.is_legible(&span) {
+            return;
+        }
+        let Ok(url) = self.base.join(text) else { return };
+        let path = &url[url::Position::BeforePath..];
+        let plain = path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
+        if plain && !path.starts_with("//") {
+            self.edits.push(Edit { at: excerpt.place(&span), text: path.to_owned() });
+        }
+    }
+
     /// Counts something that was left alone.
     pub(super) fn skip(&mut self, reason: Reason) {
         self.summary.skip(reason);
