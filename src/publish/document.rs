@@ -164,7 +164,8 @@ impl UrlSpace {
             Site::Plain => self.public.url_of(key),
             Site::SameOrigin => self.same_origin.url_of(key),
             Site::Embedded if media::is_active(&media::content_type(asset)) => None,
-            Site::Embedded => self.same_origin.url_of(key),
+            Site::Manifest if !media::is_web_manifest(&media::content_type(asset)) => None,
+            Site::Embedded | Site::Manifest => self.same_origin.url_of(key),
         }
     }
 }

@@ -122,7 +122,8 @@ impl Resolver for ManifestResolver {
             Site::Plain => self.public.url_of(&entry.key),
             Site::SameOrigin => self.same_origin.url_of(&entry.key),
             Site::Embedded if media::is_active(&entry.content_type) => None,
-            Site::Embedded => self.same_origin.url_of(&entry.key),
+            Site::Manifest if !media::is_web_manifest(&entry.content_type) => None,
+            Site::Embedded | Site::Manifest => self.same_origin.url_of(&entry.key),
         }
     }
 }
@@ -167,8 +168,15 @@ mod tests {
             };
             (path, entry)
         };
-        let paths =
-            ["css/app.css", "_1.2.3/eigen.css", "img/één hoed.jpg", "kaart.svg", "kaart.pdf"];
+        let paths = [
+            "css/app.css",
+            "_1.2.3/eigen.css",
+            "img/één hoed.jpg",
+            "kaart.svg",
+            "kaart.pdf",
+            "app.webmanifest",
+            "manifest.json",
+        ];
         ManifestResolver {
             manifest: Arc::new(Manifest::new(paths.into_iter().map(entry).collect())),
             mount: Mount::at(mount),
@@ -223,6 +231,14 @@ mod tests {
         assert_eq!(resolve(&resolver, "/kaart.svg", Site::Embedded), None);
         let sprite = resolve(&resolver, "/kaart.svg", Site::SameOrigin);
         assert_eq!(sprite.as_deref(), Some("/_a/kaart.svg"));
+    }
+
+    #[test]
+    fn a_manifest_that_was_not_read_as_one_stays() {
+        let resolver = resolver("/");
+        let named = resolve(&resolver, "/app.webmanifest", Site::Manifest);
+        assert_eq!(named.as_deref(), Some("/_a/app.webmanifest"));
+        assert_eq!(resolve(&resolver, "/manifest.json", Site::Manifest), None);
     }
 
     #[test]
