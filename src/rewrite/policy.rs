@@ -78,6 +78,12 @@ impl Policies {
         })
     }
 
+    /// Whether `base` may be the base of the document at `page`.
+    pub(super) fn admit_base(&self, base: &Url, page: &Url) -> bool {
+        let mut rules = self.0.iter().filter(|directive| directive.name == "base-uri");
+        rules.all(|rule| rule.sources.iter().any(|source| admits(source, base, page)))
+    }
+
     /// The sources of each policy for this kind.
     fn ruling(&self, kind: Fetch) -> impl Iterator<Item = &Vec<String>> {
         let last = self.0.last().map(|last| last.policy);

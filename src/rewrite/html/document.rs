@@ -139,6 +139,7 @@ impl Document {
         let href = self.text(at);
         if let Ok(base) = self.page.join(&href)
             && !matches!(base.scheme(), "data" | "javascript")
+            && self.policies.admit_base(&base, &self.page)
         {
             self.base = base;
         }

@@ -306,6 +306,17 @@ fn a_reference_stays_where_its_policy_would_not_let_it_load() {
 }
 
 #[test]
+fn a_base_that_its_policy_forbids_is_none() {
+    let under = |policy: &str| {
+        let meta = format!("<meta http-equiv=content-security-policy content=\"{policy}\">");
+        rewrite(&format!("{meta}<base href=/s/><img src=a.png>")).1.rewritten
+    };
+    assert_eq!(under("base-uri 'self'"), 1);
+    assert_eq!(under("base-uri 'none'"), 0);
+    assert_eq!(under("base-uri https://elders.nl"), 0);
+}
+
+#[test]
 fn relative_urls_follow_the_first_base() {
     assert_rewritten(&[
         ("<base href=/s/><img src=a.png>", "<base href=/s/><img src=https://c.nl/a.fp.png>"),
