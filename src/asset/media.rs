@@ -30,6 +30,12 @@ pub fn is_active(content_type: &str) -> bool {
     essence.ends_with("+xml") || matches!(essence, "text/html" | "text/xml" | "application/xml")
 }
 
+/// Whether a file of this type is a web manifest by its name. Many are called
+/// `manifest.json`, which may be anything.
+pub fn is_web_manifest(content_type: &str) -> bool {
+    essence(content_type) == "application/manifest+json"
+}
+
 /// The type without parameters: `text/html` of `text/html; charset=utf-8`.
 pub fn essence(content_type: &str) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use url::{ParseError, Url};
 
 use super::problem::Problem;
-use crate::asset::{AssetPath, ObjectKey};
+use crate::asset::{AssetPath, ObjectKey, media};
 use crate::rewrite::{
     Limits, Mount, PublicBase, Reference, Resolver, Site, position, rewrite_css, rewrite_html,
     rewrite_web_manifest,
@@ -113,7 +113,7 @@ impl Document {
         let name = |reference: &Reference<'_>| {
             let asset = space.asset(reference)?;
             let key = names.members.get(&asset).or_else(|| names.settled.get(&asset))?;
-            space.url_of(reference.site, key)
+            space.url_of(reference.site, &asset, key)
         };
         self.rewrite(bytes, &space.page(path), &name)
     }
@@ -159,10 +159,13 @@ impl UrlSpace {
         self.mount.asset_path(reference.url.path())
     }
 
-    fn url_of(&self, site: Site, key: &ObjectKey) -> Option<String> {
+    fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
         match site {
             Site::Plain => self.public.url_of(key),
             Site::SameOrigin => self.same_origin.url_of(key),
+            Site::Embedded if media::is_active(&media::content_type(asset)) => None,
+            Site::Manifest if !media::is_web_manifest(&media::content_type(asset)) => None,
+            Site::Embedded | Site::Manifest => self.same_origin.url_of(key),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! these formats define as URLs of files are looked at.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -14,8 +15,10 @@ use super::{Reason, Resolver, Site, Summary};
 /// Rewrites the web manifest that lies at `url`: the `src` of `icons`,
 /// `screenshots`, and the icons of `shortcuts`.
 ///
-/// `start_url`, `scope` and `id` are navigations and stay. A file that is not
-/// a JSON object is left alone.
+/// `start_url`, `scope` and the other navigations keep what they name: one
+/// that is relative becomes a path, because the manifest is read under its
+/// fingerprinted name, in another directory. A file that is not a JSON object
+/// is left alone.
 pub fn rewrite_web_manifest(
     bytes: &[u8],
     url: &Url,
@@ -28,20 +31,36 @@ pub fn rewrite_web_manifest(
         replacements.skip(Reason::Syntax);
         return replacements.apply(bytes);
     };
-    let mut sources = Vec::new();
+    let mut see = |use_: Use, value| match use_ {
+        Use::Image => json.consider(value, None, &mut replacements),
+        Use::Navigation => json.anchor(value, &mut replacements),
+    };
     for (name, value) in manifest.0 {
         match name.as_str() {
-            "icons" | "screenshots" => sources.extend(image_sources(value)),
-            "shortcuts" => sources.extend(elements(value).flat_map(|shortcut| {
-                members(shortcut)
-                    .filter(|(name, _)| name == "icons")
-                    .flat_map(|(_, icons)| image_sources(icons))
-            })),
+            "start_url" | "scope" => see(Use::Navigation, value),
+            "icons" | "screenshots" => image_sources(value).for_each(|src| see(Use::Image, src)),
+            "share_target" => actions(value).for_each(|url| see(Use::Navigation, url)),
+            "file_handlers" | "protocol_handlers" => {
+                elements(value).flat_map(actions).for_each(|url| see(Use::Navigation, url));
+            }
+            "shortcuts" => {
+                elements(value).flat_map(members).for_each(|(name, value)| match name.as_str() {
+                    "url" => see(Use::Navigation, value),
+                    "icons" => image_sources(value).for_each(|src| see(Use::Image, src)),
+                    _ => {}
+                })
+            }
             _ => {}
         }
     }
-    sources.iter().for_each(|value| json.consider(value, None, &mut replacements));
     replacements.apply(bytes)
+}
+
+/// What a web manifest uses a URL for.
+#[derive(Clone, Copy)]
+enum Use {
+    Image,
+    Navigation,
 }
 
 /// Hands the addresses of an import map to `replacements`.
@@ -95,12 +114,23 @@ impl<'e, 'a> Json<'e, 'a> {
         replacements: &mut Replacements<'_>,
     ) {
         let Some(text) = text(value) else { return };
+        let span = self.span(value);
+        replacements
+            .consider(self.excerpt, &Occurrence { text: &text, span, site: Site::Plain, bar });
+    }
+
+    /// Makes the relative URL of a navigation independent of the document's place.
+    fn anchor(&self, value: &'e RawValue, replacements: &mut Replacements<'_>) {
+        let Some(text) = text(value) else { return };
+        replacements.anchor(self.excerpt, &text, self.span(value));
+    }
+
+    /// Where the characters of a string stand, without its quotes.
+    fn span(&self, value: &'e RawValue) -> Range<usize> {
         // serde_json lends the value from the text it reads, so the distance
         // of their addresses is the value's place.
         let start = value.get().as_ptr().addr() - self.excerpt.text().as_ptr().addr() + 1;
-        let span = start..start + value.get().len() - 2;
-        replacements
-            .consider(self.excerpt, &Occurrence { text: &text, span, site: Site::Plain, bar });
+        start..start + value.get().len() - 2
     }
 }
 
@@ -144,6 +174,11 @@ fn image_sources(images: &RawValue) -> impl Iterator<Item = &RawValue> {
     elements(images).flat_map(members).filter(|(name, _)| name == "src").map(|(_, src)| src)
 }
 
+/// The URLs that a share target or a handler of files or protocols opens.
+fn actions(handler: &RawValue) -> impl Iterator<Item = &RawValue> {
+    members(handler).filter(|(name, _)| name == "action" || name == "url").map(|(_, url)| url)
+}
+
 fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
@@ -183,6 +218,24 @@ mod tests {
              \"shortcuts\":[{\"url\":\"/s/b.html\",\"icons\":[{\"src\":\"https://c.nl/b.fp.png\"}]}], \"src\":\"/s/c.png\" }",
         );
         assert_eq!(summary.rewritten, 4);
+    }
+
+    #[test]
+    fn a_relative_navigation_keeps_what_it_names() {
+        let (json, summary) = rewrite(
+            r#"{"start_url":".","scope":"./","id":"app","shortcuts":[{"url":"a b?q=1#x"}],
+            "share_target":{"action":"deel"},"protocol_handlers":[{"url":"\u002e\u002e/p?u=%s"}]}"#,
+        );
+        assert_eq!(
+            json,
+            r#"{"start_url":"/s/","scope":"/s/","id":"app","shortcuts":[{"url":"/s/a%20b?q=1#x"}],
+            "share_target":{"action":"/s/deel"},"protocol_handlers":[{"url":"/p?u=%s"}]}"#,
+        );
+        assert_eq!(summary.rewritten, 0, "they are no references");
+        for text in ["", "/", "/kassa", "https://shop.nl/", "#a", "?a=\\u005c"] {
+            let json = format!("{{\"start_url\":\"{text}\"}}");
+            assert_eq!(rewrite(&json).0, json);
+        }
     }
 
     #[test]

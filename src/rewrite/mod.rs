@@ -9,6 +9,7 @@ mod css;
 mod excerpt;
 mod html;
 mod json;
+mod policy;
 mod position;
 mod reference;
 mod replacements;

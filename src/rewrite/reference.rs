@@ -21,6 +21,14 @@ pub enum Site {
     /// Any place from which another origin may be named.
     Plain,
     /// A place that works only with URLs of the page's own origin: an SVG
-    /// `use`, a web manifest, an embedded document, a worker.
+    /// `use`, subtitles.
     SameOrigin,
+    /// A web manifest: as [`SameOrigin`](Self::SameOrigin), but only for one
+    /// whose type says so. The URLs in any other, such as `manifest.json`,
+    /// were not read, and would be relative to another place.
+    Manifest,
+    /// An `object` or `embed`: as [`SameOrigin`](Self::SameOrigin), but only
+    /// for what does not act. HTML and SVG do, and are sandboxed under
+    /// fingerprinted names, where they lose their scripts, styles and images.
+    Embedded,
 }

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{Reference, Site};
-use crate::asset::{AssetPath, ObjectKey};
+use crate::asset::{AssetPath, ObjectKey, media};
 use crate::manifest::{Entry, Manifest};
 
 /// Answers what a reference becomes.
@@ -121,6 +121,9 @@ impl Resolver for ManifestResolver {
         match reference.site {
             Site::Plain => self.public.url_of(&entry.key),
             Site::SameOrigin => self.same_origin.url_of(&entry.key),
+            Site::Embedded if media::is_active(&entry.content_type) => None,
+            Site::Manifest if !media::is_web_manifest(&entry.content_type) => None,
+            Site::Embedded | Site::Manifest => self.same_origin.url_of(&entry.key),
         }
     }
 }
@@ -156,7 +159,7 @@ mod tests {
             let entry = Entry {
                 b3,
                 cache: String::new(),
-                content_type: String::new(),
+                content_type: media::content_type(&path),
                 integrity: String::new(),
                 key: ObjectKey::for_asset(&path, &b3.fingerprint()),
                 refs: Vec::new(),
@@ -165,7 +168,15 @@ mod tests {
             };
             (path, entry)
         };
-        let paths = ["css/app.css", "_1.2.3/eigen.css", "img/één hoed.jpg"];
+        let paths = [
+            "css/app.css",
+            "_1.2.3/eigen.css",
+            "img/één hoed.jpg",
+            "kaart.svg",
+            "kaart.pdf",
+            "app.webmanifest",
+            "manifest.json",
+        ];
         ManifestResolver {
             manifest: Arc::new(Manifest::new(paths.into_iter().map(entry).collect())),
             mount: Mount::at(mount),
@@ -210,6 +221,24 @@ mod tests {
         }
         let same_origin = resolve(&resolver, "/static/css/app.css", Site::SameOrigin);
         assert_eq!(same_origin.as_deref(), Some("/_a/css/app.css"));
+    }
+
+    #[test]
+    fn an_embedded_document_stays_where_it_may_act() {
+        let resolver = resolver("/");
+        let pdf = resolve(&resolver, "/kaart.pdf", Site::Embedded);
+        assert_eq!(pdf.as_deref(), Some("/_a/kaart.pdf"));
+        assert_eq!(resolve(&resolver, "/kaart.svg", Site::Embedded), None);
+        let sprite = resolve(&resolver, "/kaart.svg", Site::SameOrigin);
+        assert_eq!(sprite.as_deref(), Some("/_a/kaart.svg"));
+    }
+
+    #[test]
+    fn a_manifest_that_was_not_read_as_one_stays() {
+        let resolver = resolver("/");
+        let named = resolve(&resolver, "/app.webmanifest", Site::Manifest);
+        assert_eq!(named.as_deref(), Some("/_a/app.webmanifest"));
+        assert_eq!(resolve(&resolver, "/manifest.json", Site::Manifest), None);
     }
 
     #[test]

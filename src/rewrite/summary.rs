@@ -29,7 +29,8 @@ pub enum Reason {
     Integrity,
     /// The tokenizer would need more memory than [`Limits`](super::Limits) allow.
     Memory,
-    /// A hash in the Content-Security-Policy may pin the inline content.
+    /// The Content-Security-Policy may pin the inline content by a hash, or
+    /// would not let the new URL load.
     Policy,
     /// A relative URL in a custom property: who uses it decides what it names.
     Property,

@@ -82,7 +82,21 @@ impl Asked<'_> {
     /// A name below [`SAME_ORIGIN`].
     fn own_name(&self, name: Option<&AssetPath>) -> Target {
         let Some(name) = name else { return Target::NotFound };
-        self.listed(name).or_else(|| unlisted(name)).unwrap_or(Target::NotFound)
+        let known = self.listed(name).or_else(|| self.sibling(name));
+        known.or_else(|| unlisted(name)).unwrap_or(Target::NotFound)
+    }
+
+    /// An asset under its logical name beside the fingerprinted ones, where
+    /// relative URLs lead that no document names in a form that is rewritten:
+    /// the imports of a module, the images of an SVG. `None` when the site's
+    /// channels have different assets of that name.
+    fn sibling(&self, name: &AssetPath) -> Option<Target> {
+        let releases =
+            self.site.assets.iter().filter_map(|(_, channel)| self.releases.of(*channel));
+        let mut entries = releases.filter_map(|release| release.manifest.get(name.as_str()));
+        let entry = entries.next()?;
+        let same = entries.all(|other| other.key == entry.key);
+        same.then(|| Target::Asset(self.codings(entry), Policy::logical(entry)))
     }
 
     /// A name at the root of an assets or release site. What the releases know
@@ -105,8 +119,10 @@ impl Asked<'_> {
     fn logical(&self) -> Option<Target> {
         let path = &self.request.path;
         if matches!(self.site.config.serve, Serve::Assets) {
-            let (_, entry) = self.entry(path)?;
-            return Some(Target::Asset(self.codings(entry), Policy::logical(entry)));
+            let mounted = self.entry(path).map(|(_, entry)| entry);
+            let at_mount =
+                mounted.map(|entry| Target::Asset(self.codings(entry), Policy::logical(entry)));
+            return at_mount.or_else(|| self.sibling(&Mount::at("/").asset_path(path)?));
         }
         if path.ends_with('/') {
             return self.in_site(&format!("{path}index.html"));

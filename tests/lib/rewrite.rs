@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use awning::asset::{AssetPath, Digest, ObjectKey};
+use awning::asset::{AssetPath, Digest, ObjectKey, media};
 use awning::manifest::{Entry, Manifest};
 use awning::rewrite::{
     HtmlRewriter, Limits, ManifestResolver, Mount, PublicBase, Reason, Reference, Resolver,
@@ -56,7 +56,7 @@ fn entry(path: &str) -> (AssetPath, Entry) {
     let entry = Entry {
         b3,
         cache: "public, max-age=31536000, immutable".into(),
-        content_type: "application/octet-stream".into(),
+        content_type: media::content_type(&path),
         integrity: "sha384-x".into(),
         key: ObjectKey::for_asset(&path, &b3.fingerprint()),
         refs: Vec::new(),

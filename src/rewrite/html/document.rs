@@ -7,12 +7,13 @@ use url::Url;
 
 use super::super::css::{self, Extent};
 use super::super::excerpt::Excerpt;
+use super::super::policy::{Fetch, Policies};
 use super::super::replacements::{Occurrence, Replacements};
 use super::super::splice::{Edit, splice};
-use super::super::{Reason, Resolver, Site, Summary, json, srcset};
+use super::super::{Reason, Resolver, Summary, json, srcset};
 use super::Limits;
 use super::oracle::{Found, Oracle, Step};
-use super::sites::{Content, Form};
+use super::sites::{Content, Form, Use};
 
 /// Longest `style` or `srcset` value that is looked at, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -25,8 +26,7 @@ pub(super) struct Document {
     page: Url,
     base: Url,
     base_is_final: bool,
-    /// A policy pins inline content by its hash.
-    pinned: bool,
+    policies: Policies,
     /// Bytes that have not left yet, the first of them at offset `start`.
     held: Vec<u8>,
     start: usize,
@@ -53,7 +53,7 @@ impl Document {
             page: page.clone(),
             base: page.clone(),
             base_is_final: false,
-            pinned: false,
+            policies: Policies::default(),
             held: Vec::new(),
             start: 0,
             edits: Vec::new(),
@@ -65,10 +65,7 @@ impl Document {
 
     /// Takes a Content-Security-Policy into account from here on.
     pub(super) fn policy(&mut self, policy: &str) {
-        let pins = |source: &str| {
-            ["'sha256-", "'sha384-", "'sha512-"].iter().any(|hash| source.starts_with(hash))
-        };
-        self.pinned |= policy.to_ascii_lowercase().split_ascii_whitespace().any(pins);
+        self.policies.add(policy);
     }
 
     pub(super) fn write(&mut self, chunk: &[u8], resolver: &dyn Resolver) -> Vec<u8> {
@@ -130,7 +127,7 @@ impl Document {
                 let policy = self.text(at);
                 self.policy(&policy);
             }
-            Found::Value { at, form, site, bar } => self.value(at, form, site, bar, resolver),
+            Found::Value { at, use_, bar } => self.value(at, use_, bar, resolver),
         }
     }
 
@@ -142,6 +139,7 @@ impl Document {
         let href = self.text(at);
         if let Ok(base) = self.page.join(&href)
             && !matches!(base.scheme(), "data" | "javascript")
+            && self.policies.admit_base(&base, &self.page)
         {
             self.base = base;
         }
@@ -156,18 +154,18 @@ impl Document {
     fn value(
         &mut self,
         at: Range<usize>,
-        form: Form,
-        site: Site,
+        Use { form, site, loads }: Use,
         bar: Option<Reason>,
         resolver: &dyn Resolver,
     ) {
-        if form == Form::Style && self.pinned {
+        if form == Form::Style && self.policies.pin() {
             return self.summary.skip(Reason::Policy);
         }
         let Some(raw) = self.source(&at).filter(|raw| raw.len() <= VALUE_BYTES_MAX) else { return };
         let excerpt = Excerpt::attribute(raw, at.start);
         let text = excerpt.text();
-        let mut replacements = Replacements::new(resolver, &self.page, &self.base);
+        let replacements = Replacements::new(resolver, &self.page, &self.base);
+        let mut replacements = replacements.under(&self.policies, loads);
         let mut consider = |span: Range<usize>| {
             let found = Occurrence { text: &text[span.clone()], span, site, bar };
             replacements.consider(&excerpt, &found);
@@ -185,7 +183,7 @@ impl Document {
         if at.len() > self.limits.capture_bytes_max {
             return self.summary.skip(Reason::Capture);
         }
-        if self.pinned && content != Content::Noscript {
+        if self.policies.pin() && content != Content::Noscript {
             return self.summary.skip(Reason::Policy);
         }
         let Some(raw) = self.source(&at).filter(|raw| !raw.is_empty()) else { return };
@@ -193,7 +191,10 @@ impl Document {
             self.noscript(raw, at.start, resolver)
         } else {
             let excerpt = Excerpt::verbatim(raw, at.start);
-            let mut replacements = Replacements::new(resolver, &self.page, &self.base);
+            let is_map = content == Content::ImportMap;
+            let loads = if is_map { &[Fetch::Script] } else { Fetch::SHEET };
+            let replacements = Replacements::new(resolver, &self.page, &self.base);
+            let mut replacements = replacements.under(&self.policies, loads);
             match content {
                 Content::ImportMap => json::import_map(&excerpt, &mut replacements),
                 _ => css::references(&excerpt, &mut replacements, Extent::Inline),
@@ -208,7 +209,7 @@ impl Document {
         let mut inner = Self::new(&self.page, self.limits);
         inner.base = self.base.clone();
         inner.base_is_final = true;
-        inner.pinned = self.pinned;
+        inner.policies = self.policies.clone();
         inner.nested = true;
         inner.collect(raw, offset, resolver)
     }

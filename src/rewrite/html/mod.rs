@@ -64,7 +64,8 @@ impl HtmlRewriter {
 
     /// Tells of the response's `Content-Security-Policy`. Where it pins inline
     /// content by hashes, `style` elements, `style` attributes and import maps
-    /// stay as they are. A policy in the document itself is seen anyway.
+    /// stay as they are; so does every reference that it would not let load
+    /// under the new URL, although it does under the old. A policy in the document itself is seen anyway.
     #[must_use]
     pub fn under_policy(mut self, content_security_policy: &str) -> Self {
         self.document.policy(content_security_policy);

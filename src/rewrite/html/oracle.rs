@@ -15,7 +15,7 @@ use lol_html::send::{Element, ElementContentHandlers, EndTagHandler, HtmlRewrite
 use lol_html::{MemorySettings, OutputSink, Selector};
 
 use super::super::{Reason, Site};
-use super::sites::{self, Content, Form};
+use super::sites::{self, Content, Form, Use};
 
 /// Less would not hold the tokenizer's own tables.
 const MEMORY_BYTES_MIN: usize = 4 * 1024;
@@ -27,7 +27,7 @@ const HTML: &str = "http://www.w3.org/1999/xhtml";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Found {
     /// The value of an attribute that holds references.
-    Value { at: Range<usize>, form: Form, site: Site, bar: Option<Reason> },
+    Value { at: Range<usize>, use_: Use, bar: Option<Reason> },
     /// The `href` of a `base`.
     Base { at: Range<usize> },
     /// The `content` of a `meta` with a Content-Security-Policy.
@@ -43,7 +43,7 @@ impl Found {
     pub(super) fn moved_by(self, offset: usize) -> Self {
         let moved = |at: Range<usize>| at.start + offset..at.end + offset;
         match self {
-            Self::Value { at, form, site, bar } => Self::Value { at: moved(at), form, site, bar },
+            Self::Value { at, use_, bar } => Self::Value { at: moved(at), use_, bar },
             Self::Base { at } => Self::Base { at: moved(at) },
             Self::Policy { at } => Self::Policy { at: moved(at) },
             Self::ContentStart { at, content } => Self::ContentStart { at: at + offset, content },
@@ -165,8 +165,9 @@ fn inspect_context(element: &Element<'_, '_>, tag: &str, seen: &Seen) {
 
 fn inspect_values(element: &Element<'_, '_>, tag: &str, seen: &Seen) {
     let value = |name: &str| element.get_attribute(name).unwrap_or_default();
+    let (rel, as_) = (value("rel"), value("as"));
     let spots = match element.namespace_uri() {
-        HTML => sites::html(tag, &value("rel"), &value("as"), &value("type")),
+        HTML => sites::html(tag, &rel, &as_, &value("type")),
         SVG => sites::svg(tag),
         _ => &[],
     };
@@ -178,7 +179,8 @@ fn inspect_values(element: &Element<'_, '_>, tag: &str, seen: &Seen) {
         let Some(at) = place(element, name) else { continue };
         let credentials = credentials.filter(|_| site == Site::Plain);
         let bar = integrity.or(credentials).filter(|_| form != Form::Style);
-        values.push((at.start, Found::Value { at, form, site, bar }));
+        let loads = sites::loads(tag, name, &rel, &as_);
+        values.push((at.start, Found::Value { at, use_: Use { form, site, loads }, bar }));
     }
     // In the order of the document, which is the author's and not the table's.
     values.sort_by_key(|(start, _)| *start);

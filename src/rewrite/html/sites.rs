@@ -5,6 +5,7 @@
 //! attributes (`hx-*`, `x-*`, `@click`, `:src`).
 
 use super::super::Site;
+use super::super::policy::Fetch;
 
 /// How the value of an attribute is to be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +32,15 @@ pub(super) enum Content {
 /// An attribute that holds references.
 pub(super) type Spot = (&'static str, Form, Site);
 
+/// What an attribute is read for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Use {
+    pub(super) form: Form,
+    pub(super) site: Site,
+    /// Which of the document's policies rule it.
+    pub(super) loads: &'static [Fetch],
+}
+
 /// The elements that are looked at, besides any with a `style` attribute.
 pub(super) const SELECTOR: &str = "audio,base,body,embed,feimage,image,img,input,link,meta,noscript,object,script,\
      source,style,table,tbody,td,tfoot,th,thead,tr,track,use,video,[style]";
@@ -53,10 +63,11 @@ const BACKGROUND: &[Spot] = &[("background", Form::Url, Site::Plain)];
 const LINK: &[Spot] =
     &[("href", Form::Url, Site::Plain), ("imagesrcset", Form::Srcset, Site::Plain)];
 /// A manifest resolves what it names against its own URL.
-const LINK_MANIFEST: &[Spot] = &[("href", Form::Url, Site::SameOrigin)];
-/// Subtitles need CORS on the media element; documents and plugins an origin.
+const LINK_MANIFEST: &[Spot] = &[("href", Form::Url, Site::Manifest)];
+/// Subtitles need CORS on the media element.
 const TRACK: &[Spot] = &[("src", Form::Url, Site::SameOrigin)];
-const OBJECT: &[Spot] = &[("data", Form::Url, Site::SameOrigin)];
+const EMBED: &[Spot] = &[("src", Form::Url, Site::Embedded)];
+const OBJECT: &[Spot] = &[("data", Form::Url, Site::Embedded)];
 const SVG_IMAGE: &[Spot] =
     &[("href", Form::Url, Site::Plain), ("xlink:href", Form::Url, Site::Plain)];
 /// Browsers refuse `use` of another origin, whatever CORS says.
@@ -71,7 +82,8 @@ pub(super) fn html(tag: &str, rel: &str, as_: &str, type_: &str) -> &'static [Sp
         "audio" | "script" => SRC,
         "video" => VIDEO,
         "input" if type_.eq_ignore_ascii_case("image") => SRC,
-        "track" | "embed" => TRACK,
+        "track" => TRACK,
+        "embed" => EMBED,
         "object" => OBJECT,
         "link" => link(rel, as_),
         "body" | "table" | "tbody" | "td" | "tfoot" | "th" | "thead" | "tr" => BACKGROUND,
@@ -85,6 +97,40 @@ pub(super) fn svg(tag: &str) -> &'static [Spot] {
         "image" | "feimage" | "script" => SVG_IMAGE,
         "use" => SVG_USE,
         _ => &[],
+    }
+}
+
+/// What the attribute `name` of an element makes the browser fetch. What may
+/// be fetched as one thing or another is ruled as all of them.
+pub(super) fn loads(tag: &str, name: &str, rel: &str, as_: &str) -> &'static [Fetch] {
+    match (tag, name) {
+        (_, "style") => Fetch::SHEET,
+        ("script", _) => &[Fetch::Script],
+        ("link", "href") => link_loads(rel, as_),
+        ("audio" | "track", _) | ("source" | "video", "src") => &[Fetch::Media],
+        ("embed" | "object" | "use", _) => Fetch::ALL,
+        _ => &[Fetch::Image],
+    }
+}
+
+fn link_loads(rel: &str, as_: &str) -> &'static [Fetch] {
+    let is =
+        |name: &str| rel.split_ascii_whitespace().any(|token| token.eq_ignore_ascii_case(name));
+    if is("stylesheet") {
+        return Fetch::SHEET;
+    }
+    if is("manifest") || is("modulepreload") {
+        return &[Fetch::Script];
+    }
+    if !is("preload") && !is("prefetch") {
+        return &[Fetch::Image];
+    }
+    match as_.to_ascii_lowercase().as_str() {
+        "font" => &[Fetch::Font],
+        "image" => &[Fetch::Image],
+        "script" => &[Fetch::Script],
+        "style" => Fetch::SHEET,
+        _ => Fetch::ALL,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::rewrite::{Reference, Site};
 fn ours(reference: &Reference<'_>) -> Option<String> {
     let own = reference.url.host_str() == Some("shop.nl");
     let name = reference.url.path().strip_prefix("/s/").filter(|_| own)?;
-    let base = if reference.site == Site::SameOrigin { "/_a" } else { "https://c.nl" };
+    let base = if reference.site == Site::Plain { "https://c.nl" } else { "/_a" };
     Some(format!("{base}/{}", name.replace('.', ".fp.")))
 }
 
@@ -284,10 +284,36 @@ fn a_policy_in_the_header_pins_inline_content() {
         out.extend(tail);
         (String::from_utf8(out).unwrap(), summary)
     };
-    let (pinned, summary) = rewrite("default-src 'self'; style-src 'SHA384-abc='");
+    let (pinned, summary) = rewrite("default-src 'self' c.nl; style-src 'SHA384-abc='");
     assert_eq!(pinned, html.replace("<img src=/s/a.png>", "<img src=https://c.nl/a.fp.png>"));
     assert_eq!(summary.skipped.get(&Reason::Policy), Some(&2));
-    assert_eq!(rewrite("default-src 'self' 'nonce-abc'").1.rewritten, 3);
+    assert_eq!(rewrite("default-src 'self' 'nonce-abc' https://c.nl").1.rewritten, 3);
+    let (same, summary) = rewrite("default-src 'self' 'unsafe-inline'");
+    assert_eq!((same.as_str(), summary.skipped.get(&Reason::Policy)), (html, Some(&3)));
+}
+
+#[test]
+fn a_reference_stays_where_its_policy_would_not_let_it_load() {
+    let meta = "<meta http-equiv=content-security-policy content=\"img-src 'self'; font-src 'self' c.nl\">";
+    assert_skipped(&[
+        (&format!("{meta}<img src=/s/a.png>"), Reason::Policy),
+        (&format!("{meta}<link rel=stylesheet href=/s/a.css>"), Reason::Policy),
+        (&format!("{meta}<noscript><img srcset=/s/a.png></noscript>"), Reason::Policy),
+    ]);
+    let loads = |html: &str| rewrite(&format!("{meta}{html}")).1.rewritten;
+    assert_eq!(loads("<link rel=preload as=font href=/s/a.woff2><script src=/s/a.js></script>"), 2);
+    assert_eq!(loads("<svg><use href=/s/a.svg#x /></svg><video src=/s/a.mp4></video>"), 2);
+}
+
+#[test]
+fn a_base_that_its_policy_forbids_is_none() {
+    let under = |policy: &str| {
+        let meta = format!("<meta http-equiv=content-security-policy content=\"{policy}\">");
+        rewrite(&format!("{meta}<base href=/s/><img src=a.png>")).1.rewritten
+    };
+    assert_eq!(under("base-uri 'self'"), 1);
+    assert_eq!(under("base-uri 'none'"), 0);
+    assert_eq!(under("base-uri https://elders.nl"), 0);
 }
 
 #[test]

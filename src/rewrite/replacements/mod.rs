@@ -9,6 +9,7 @@ use std::ops::Range;
 use url::Url;
 
 use super::excerpt::Excerpt;
+use super::policy::{Fetch, Policies};
 use super::splice::{Edit, splice};
 use super::{Reason, Reference, Resolver, Site, Summary};
 
@@ -26,6 +27,8 @@ pub(super) struct Replacements<'r> {
     document: &'r Url,
     /// What its relative URLs are relative to.
     base: &'r Url,
+    /// What the document's policies are, and what its references here fetch.
+    ruled: Option<(&'r Policies, &'static [Fetch])>,
     edits: Vec<Edit>,
     summary: Summary,
 }
@@ -43,7 +46,14 @@ pub(super) struct Occurrence<'a> {
 
 impl<'r> Replacements<'r> {
     pub(super) fn new(resolver: &'r dyn Resolver, document: &'r Url, base: &'r Url) -> Self {
-        Self { resolver, document, base, edits: Vec::new(), summary: Summary::default() }
+        let (edits, summary) = (Vec::new(), Summary::default());
+        Self { resolver, document, base, ruled: None, edits, summary }
+    }
+
+    /// Leaves alone what `policies` would no longer let load as one of `loads`.
+    pub(super) fn under(mut self, policies: &'r Policies, loads: &'static [Fetch]) -> Self {
+        self.ruled = Some((policies, loads));
+        self
     }
 
     /// Decides on one occurrence. Occurrences come in the order of the document.
@@ -66,6 +76,24 @@ impl<'r> Replacements<'r> {
                 self.summary.rewritten += 1;
             }
             Err(reason) => self.skip(reason),
+        }
+    }
+
+    /// Puts a path in the place of a relative URL, so that it names the same
+    /// from wherever the document is read. What a path cannot be written for
+    /// with characters that are safe everywhere stays.
+    pub(super) fn anchor(&mut self, excerpt: &Excerpt<'_>, text: &str, span: Range<usize>) {
+        let text = text.trim_matches(is_trimmed);
+        let names_document = text.is_empty() || text.starts_with('#');
+        let rooted = text.starts_with(['/', '\\']) || Url::parse(text).is_ok();
+        if names_document || rooted || !excerpt.is_legible(&span) {
+            return;
+        }
+        let Ok(url) = self.base.join(text) else { return };
+        let path = &url[url::Position::BeforePath..];
+        let plain = path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
+        if plain && !path.starts_with("//") {
+            self.edits.push(Edit { at: excerpt.place(&span), text: path.to_owned() });
         }
     }
 
@@ -111,6 +139,11 @@ impl<'r> Replacements<'r> {
         }
         if answer.starts_with('/') && self.base.origin() != self.document.origin() {
             return Err(Reason::Base);
+        }
+        if let (Some((policies, loads)), Ok(to)) = (self.ruled, self.base.join(answer))
+            && policies.bar(loads, url, &to, self.document)
+        {
+            return Err(Reason::Policy);
         }
         wording.replaced_by(answer)
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
 use url::Url;
 
 use super::text;
@@ -21,7 +21,7 @@ const WHOLE_PAGE: [HeaderName; 2] =
 pub(super) struct Base {
     pub(super) url: Url,
     /// Whether it was taken from a field of the request.
-    pub(super) varies: bool,
+    varies: bool,
     rooted_only: bool,
 }
 
@@ -47,6 +47,13 @@ impl Base {
         };
         url.set_path(current.path());
         Some(Self { url, varies: true, rooted_only: false })
+    }
+
+    /// Says what the page depends on besides its URL.
+    pub(super) fn put_vary(&self, headers: &mut HeaderMap) {
+        if self.varies {
+            headers.append(VARY, HeaderValue::from_static("HX-Current-URL"));
+        }
     }
 
     /// A resolver that leaves alone what this base cannot make sense of.

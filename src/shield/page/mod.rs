@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, VARY,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED,
 };
 use http::response::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
@@ -64,7 +64,6 @@ impl std::fmt::Debug for Rewriting {
 pub(crate) enum Unfit {
     /// It is no HTML; not counted, for nobody expects it to be rewritten.
     NoHtml,
-    Method,
     Status,
     Coding,
     NoTransform,
@@ -75,7 +74,6 @@ impl Unfit {
     fn reason(self) -> Option<&'static str> {
         match self {
             Unfit::NoHtml => None,
-            Unfit::Method => Some("method"),
             Unfit::Status => Some("status"),
             Unfit::Coding => Some("coding"),
             Unfit::NoTransform => Some("no-transform"),
@@ -87,7 +85,6 @@ impl Unfit {
 /// The rewriting of the response to one request.
 #[derive(Debug)]
 pub(crate) struct PageOf {
-    method: Method,
     base: Option<Base>,
     translated: Translated,
     rewriting: Rewriting,
@@ -105,7 +102,6 @@ impl PageOf {
             return None;
         }
         Some(Self {
-            method: request.method.clone(),
             base: Base::of(request),
             translated: Translated::of(&request.headers, &rewriting.release),
             rewriting,
@@ -122,27 +118,21 @@ impl PageOf {
     pub(crate) fn apply(self, response: Response<ResponseBody>) -> Response<ResponseBody> {
         let (mut parts, body) = response.into_parts();
         if parts.status == StatusCode::NOT_MODIFIED {
-            self.translated.restore(&mut parts.headers);
+            if self.translated.restore(&mut parts.headers) {
+                self.base.iter().for_each(|base| base.put_vary(&mut parts.headers));
+            }
             return Response::from_parts(parts, body);
         }
-        let base = match fitness(&self.method, &parts) {
-            Ok(()) => self.base,
-            Err(unfit) => {
-                if let Some(reason) = unfit.reason() {
-                    count_skipped(&self.metrics, reason);
-                }
-                // A page without its body has the fields of the page with it.
-                if unfit == Unfit::Method && fitness(&Method::GET, &parts).is_ok() {
-                    redress(&mut parts.headers, &self.rewriting.release);
-                }
-                return Response::from_parts(parts, body);
+        if let Err(unfit) = fitness(&parts) {
+            if let Some(reason) = unfit.reason() {
+                count_skipped(&self.metrics, reason);
             }
-        };
-        let Some(base) = base else { return Response::from_parts(parts, body) };
-        redress(&mut parts.headers, &self.rewriting.release);
-        if base.varies {
-            parts.headers.append(VARY, HeaderValue::from_static("HX-Current-URL"));
+            return Response::from_parts(parts, body);
         }
+        let Some(base) = self.base else { return Response::from_parts(parts, body) };
+        redress(&mut parts.headers, &self.rewriting.release);
+        base.put_vary(&mut parts.headers);
+        // The answer to `HEAD` has the fields of the page, and no body.
         if body.is_end_stream() {
             return Response::from_parts(parts, body);
         }
@@ -165,14 +155,11 @@ fn may_be_page(request: &GatedRequest) -> bool {
     page && matches!(request.method, Method::GET | Method::HEAD)
 }
 
-fn fitness(method: &Method, response: &Parts) -> Result<(), Unfit> {
+fn fitness(response: &Parts) -> Result<(), Unfit> {
     let headers = &response.headers;
     let media_type = text(headers, &CONTENT_TYPE).and_then(|value| value.split(';').next());
     if !media_type.is_some_and(|media| media.trim().eq_ignore_ascii_case("text/html")) {
         return Err(Unfit::NoHtml);
-    }
-    if method != Method::GET {
-        return Err(Unfit::Method);
     }
     if matches!(response.status.as_u16(), 100..=199 | 204 | 205 | 206 | 304) {
         return Err(Unfit::Status);

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::IF_NONE_MATCH;
+use http::header::{IF_NONE_MATCH, VARY};
 use http_body::Frame;
 use http_body_util::StreamBody;
 
@@ -182,6 +182,8 @@ async fn relative_references_of_a_fragment_are_those_of_the_page_it_goes_into() 
     for (fields, expected, varies) in table {
         let page = apply(&request(Method::GET, fields), html(full(relative)), &Arc::default());
         assert_eq!(page.headers().contains_key(VARY), varies, "{fields:?}");
+        let head = apply(&request(Method::HEAD, fields), html(empty()), &Arc::default());
+        assert_eq!(head.headers(), page.headers(), "{fields:?}");
         assert_eq!(text(page).await, expected, "{fields:?}");
     }
 }

@@ -45,16 +45,18 @@ impl Translated {
         self.upstream.as_ref()
     }
 
-    /// Gives a `304` of the upstream the tag that the visitor knows.
-    pub(super) fn restore(&self, headers: &mut HeaderMap) {
-        let Some(tag) = headers.get(ETAG) else { return };
-        let Some(own) = own(tag.as_bytes(), &self.release) else { return };
-        let known = |opaque: &String| own.as_bytes() == self.tag_of(opaque).as_bytes();
-        if self.opaque.iter().any(known) {
-            headers.insert(ETAG, own);
-            // As in the page itself: the date is of other bytes.
-            headers.remove(LAST_MODIFIED);
-        }
+    /// Gives a `304` of the upstream the tag that the visitor knows. Tells
+    /// whether it is one of a rewritten page.
+    pub(super) fn restore(&self, headers: &mut HeaderMap) -> bool {
+        let own = headers.get(ETAG).and_then(|tag| own(tag.as_bytes(), &self.release));
+        let known = |own: &HeaderValue| {
+            self.opaque.iter().any(|opaque| own.as_bytes() == self.tag_of(opaque).as_bytes())
+        };
+        let Some(own) = own.filter(known) else { return false };
+        headers.insert(ETAG, own);
+        // As in the page itself: the date is of other bytes.
+        headers.remove(LAST_MODIFIED);
+        true
     }
 
     /// The upstream's forms of one of our tags; none when it is of another
@@ -149,7 +151,7 @@ mod tests {
             let translated = Translated::of(&headers, RELEASE);
             let mut response = HeaderMap::new();
             response.insert(ETAG, HeaderValue::from_str(upstream).unwrap());
-            translated.restore(&mut response);
+            assert_eq!(translated.restore(&mut response), tag != upstream);
             assert_eq!(response[ETAG], tag);
         }
     }

@@ -238,7 +238,7 @@ async fn names_that_are_not_there_are_404_and_never_stored_outside() {
         (CDN, "/", "awning; detail=not-in-release"),
         (CDN, "/css/%2e%2e/app.css", "awning; detail=not-in-release"),
         (CDN, "/css%2Fapp.css", "awning; detail=not-in-release"),
-        (SHOP, "/_a/css/app.css", "awning; detail=not-in-release"),
+        (SHOP, "/_a/css/none.css", "awning; detail=not-in-release"),
         (SHOP, "/_a/", "awning; detail=not-in-release"),
         (SITE, "/none", "awning; detail=not-in-release"),
     ];
@@ -254,6 +254,21 @@ async fn names_that_are_not_there_are_404_and_never_stored_outside() {
         assert_eq!(seen.text(), "Not Found\n", "{path}");
     }
     assert_eq!(street.origin.gets("") - gets, 1, "only the first name was asked for");
+}
+
+#[tokio::test]
+async fn what_a_fingerprinted_asset_names_beside_itself_is_there() {
+    let modules = release().with("js/main.js", "import './dep.js'").with("js/dep.js", "export {}");
+    let street = Street::with(&modules).await;
+    for (host, base) in [(SHOP, "/_a"), (SITE, "/_a"), (CDN, "")] {
+        let main = format!("{base}{}", modules.name("js/main.js"));
+        check(&get(host, &main).of(&street.shield).await, 200, &[("cache-control", IMMUTABLE)]);
+        let dep = get(host, &format!("{base}/js/dep.js")).of(&street.shield).await;
+        let fields =
+            [("cache-control", "public, max-age=60"), ("access-control-allow-origin", "*")];
+        check(&dep, 200, &fields);
+        assert_eq!(dep.text(), "export {}");
+    }
 }
 
 #[tokio::test]
