@@ -10,6 +10,8 @@ AWNING=${AWNING_BIN:-$ROOT/target/release/awning}
 CACHE=${AWNING_E2E_CACHE:-$HOME/.cache/awning-e2e}
 mkdir -p "$CACHE"
 TMP=$(mktemp -d)
+# Programs that are ended leave their own temporary files behind.
+export TMPDIR=$TMP
 PIDS=()
 # Whatever proxy this machine has, it is not for servers on the machine itself.
 export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}"
@@ -53,7 +55,7 @@ leave() {
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
-    rm -rf "$TMP"
+    rm -rf "$TMP" 2>/dev/null || { sleep 1; rm -rf "$TMP"; }
 }
 trap leave EXIT
 trap 'exit 130' INT
