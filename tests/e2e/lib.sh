@@ -156,7 +156,7 @@ need_python() {
     for package in "$@"; do
         grep -qixF "${package/\[*\]/}" <<<"$frozen" && continue
         say "install: $package"
-        quietly "$python" -m pip install -q "$package" || return 1
+        quietly "$python" -m pip --require-virtualenv install -q "$package" || return 1
     done
 }
 
