@@ -136,6 +136,19 @@ async fn without_the_right_key_nothing_is_answered() {
 }
 
 #[tokio::test]
+async fn a_request_for_no_region_is_told_which_to_sign_for() {
+    let server = Server::start().await;
+    let scope = "Credential=awning/20261125/US/s3/aws4_request";
+    let line =
+        format!("Authorization: AWS4-HMAC-SHA256 {scope},SignedHeaders=host,Signature=0\r\n");
+    let answer = raw_get(&server, "/", &line).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("<Code>AuthorizationHeaderMalformed</Code>"), "{answer}");
+    assert!(answer.contains("<Region>us-east-1</Region>"), "{answer}");
+    assert_eq!(server.bucket.calls().refused(), 1);
+}
+
+#[tokio::test]
 async fn a_large_refused_upload_hears_the_answer() {
     let server = Server::start().await;
     let client = server.client_with(KEY_ID, "wrong", RequestChecksumCalculation::WhenRequired);
