@@ -114,8 +114,12 @@ mod tests {
     }
 
     /// A key whose comparison waits, in the middle of a map's work.
-    #[derive(Clone)]
-    struct Stopped(Option<Arc<Mutex<(Sender<()>, Receiver<()>)>>>);
+    struct Stopped(Option<Gate>);
+
+    struct Gate {
+        reached: Sender<()>,
+        opened: Mutex<Receiver<()>>,
+    }
 
     impl std::hash::Hash for Stopped {
         fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
@@ -124,9 +128,8 @@ mod tests {
     impl PartialEq for Stopped {
         fn eq(&self, other: &Self) -> bool {
             for gate in [&self.0, &other.0].into_iter().flatten() {
-                let gate = gate.lock().unwrap();
-                let _ = gate.0.send(());
-                let _ = gate.1.recv();
+                let _ = gate.reached.send(());
+                let _ = gate.opened.lock().unwrap().recv();
             }
             true
         }
@@ -138,9 +141,9 @@ mod tests {
     async fn what_is_evicted_gives_back_its_bytes_whatever_other_threads_do() {
         let other = Cache::new(8);
         other.insert(Stopped(None), ());
-        let ((told, reached), (release, gate)) = (channel(), channel());
+        let ((tell, reached), (release, opened)) = (channel(), channel());
         let stopped = std::thread::spawn(move || {
-            other.get(&Stopped(Some(Arc::new(Mutex::new((told, gate))))));
+            other.get(&Stopped(Some(Gate { reached: tell, opened: Mutex::new(opened) })));
         });
         reached.recv().unwrap();
 
