@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{KEY, KEY_ID, Server, body, keys, put, raw, raw_get, status_and_code, target};
+use crate::harness::open_files::make_room;
 
 /// A refusal as status and code.
 macro_rules! refused {
@@ -435,6 +436,7 @@ async fn a_silent_connection_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_over_the_limit_waits_for_another_to_end() {
+    make_room();
     let server = Server::start().await;
     let mut silent = Vec::new();
     for _ in 0..512 {
