@@ -84,6 +84,7 @@ async fn an_interrupt_is_heard_while_a_tree_is_hashed() {
     let mut child = up(&world, &["site"]).spawn().unwrap();
     // The bucket is opened after signals are heard, and before the tree is read.
     while !world.path(".awning/bucket/lock").exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended early");
         tokio::task::yield_now().await;
     }
     signal(&child, "-INT").await;

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # browse URL DIRECTORY: drives the etalage at URL in Chromium; screenshots go to DIRECTORY.
 browse() {
     if ! need_chromium; then
@@ -6,6 +7,6 @@ browse() {
         skip "the browser: playwright-core cannot be installed"
     else
         mkdir -p "$2"
-        timeout 300 node "$HERE/browser.mjs" "$1" "$2" "$CACHE/npm" "$(command -v chromium)"
+        bounded 300 node "$HERE/browser.mjs" "$1" "$2" "$CACHE/npm" "$(command -v chromium)"
     fi
 }

@@ -27,11 +27,12 @@ def name_of_the_sheet(port):
     return re.search(r"href=(\S+\.css)", text(f"http://127.0.0.1:{port}/")).group(1)
 
 
-async def visit(port, path, go):
+async def visit(port, path, there, go):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     # All but the end of the head is sent before anybody may finish, so that the requests become complete together.
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n".encode())
     await writer.drain()
+    there.release()
     await go.wait()
     writer.write(b"\r\n")
     answer = await reader.read()
@@ -41,9 +42,10 @@ async def visit(port, path, go):
 
 
 async def herd(port, path, count):
-    go = asyncio.Event()
-    visits = [asyncio.create_task(visit(port, path, go)) for _ in range(count)]
-    await asyncio.sleep(2)
+    there, go = asyncio.Semaphore(0), asyncio.Event()
+    visits = [asyncio.create_task(visit(port, path, there, go)) for _ in range(count)]
+    for _ in visits:
+        await there.acquire()
     go.set()
     return await asyncio.gather(*visits)
 

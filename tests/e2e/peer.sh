@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # peer NAME ENDPOINT REGION BUCKET: awning's publish and serve on another S3 server whose bucket is there and empty.
 peer() {
     local name=$1 endpoint=$2 region=$3 bucket=$4 port admin before
@@ -14,5 +15,5 @@ peer() {
     "$AWNING" manifest --format awning >"$TMP/$name.json"
     start "$name-shield" "$AWNING" serve
     answers "$name-shield" "http://127.0.0.1:$port/"
-    timeout 120 python "$HERE/verify.py" "$name" "http://127.0.0.1:$port" "$TMP/$name.json" "$SITE"
+    bounded 300 python "$HERE/verify.py" "$name" "http://127.0.0.1:$port" "$TMP/$name.json" "$SITE"
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::harness::edge::{Edge, config, edge};
+use crate::harness::open_files::make_room;
 use crate::harness::wire::{Wire, ask};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -25,6 +26,7 @@ async fn greeting(config: Config) -> Edge {
 
 #[tokio::test]
 async fn three_hundred_silent_clients_do_not_stop_a_normal_one() {
+    make_room();
     let edge = greeting(limited(50, 1_000)).await;
     let mut silent = Vec::new();
     for _ in 0..300 {

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
+use s3s::region::Region;
 use s3s::{S3Result, s3_error};
 use secrecy::ExposeSecret as _;
 
@@ -58,6 +59,17 @@ impl S3Access for Access {
     }
 }
 
+/// Whether a request is signed for what cannot be the name of a region, as
+/// `US`, which s3cmd takes until it is told another.
+pub(super) fn has_wrong_region(headers: &HeaderMap) -> bool {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let credential = authorization.and_then(|value| value.split_once("Credential="));
+    // Key id, date, region, service and a constant; the key id may have slashes.
+    let scope = credential.and_then(|(_, rest)| rest.split(',').next());
+    let region = scope.and_then(|scope| scope.rsplit('/').nth(2));
+    region.is_some_and(|region| !region.is_empty() && region.parse::<Region>().is_err())
+}
+
 /// The core also accepts the signatures that B2 never did.
 fn is_sigv2(headers: &HeaderMap, query: Option<&str>) -> bool {
     let header = headers.get(AUTHORIZATION);
@@ -68,6 +80,22 @@ fn is_sigv2(headers: &HeaderMap, query: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_no_region_is_a_wrong_one() {
+        for (authorization, wrong) in [
+            ("AWS4-HMAC-SHA256 Credential=k/20261125/US/s3/aws4_request,Signature=s", true),
+            ("AWS4-HMAC-SHA256 Credential=a/b/20261125/US/s3/aws4_request, Signature=s", true),
+            ("AWS4-HMAC-SHA256 Credential=K/20261125/us-east-1/s3/aws4_request", false),
+            ("AWS4-HMAC-SHA256 Credential=K/20261125//s3/aws4_request", false),
+            ("AWS4-HMAC-SHA256 Credential=US", false),
+            ("AWS US:signature", false),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.parse().unwrap())]);
+            assert_eq!(has_wrong_region(&headers), wrong, "{authorization}");
+        }
+        assert!(!has_wrong_region(&HeaderMap::new()));
+    }
 
     #[test]
     fn only_the_old_signatures_are_refused() {

@@ -15,6 +15,7 @@ mod vocabulary;
 use std::fmt;
 use std::sync::Arc;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
@@ -28,7 +29,7 @@ use super::Credentials;
 use super::calls::Counter;
 use super::directory::Directory;
 pub(super) use access::Counted;
-use access::{Access, Keys};
+use access::{Access, Keys, has_wrong_region};
 
 /// Most bytes of a request in XML: a thousand keys to delete, and some air.
 const XML_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -36,6 +37,13 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 
 /// Clients print it with errors; there is no log that it would lead to.
 const REQUEST_ID: HeaderValue = HeaderValue::from_static("0000000000000000");
+
+/// Tells a client which region to sign for. The core would refuse it in a way
+/// that no client can mend. Text and elements are those of Amazon S3.
+const WRONG_REGION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <Error><Code>AuthorizationHeaderMalformed</Code>\
+    <Message>The authorization header is malformed; the region is wrong; \
+    expecting 'us-east-1'</Message><Region>us-east-1</Region></Error>";
 
 /// Answers S3 requests.
 #[derive(Clone)]
@@ -70,6 +78,10 @@ impl Protocol {
 
     pub(super) async fn answer(&self, request: HttpRequest) -> HttpResponse {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        if has_wrong_region(request.headers()) {
+            tracing::debug!(%method, path, "a request to the bucket is signed for no region");
+            return wrong_region();
+        }
         // The core logs every refusal as an error, with the whole answer.
         let answer = self.core.call(request).with_subscriber(NoSubscriber::new());
         let mut response = answer.await.unwrap_or_else(|_| {
@@ -86,6 +98,15 @@ impl Protocol {
         response.headers_mut().entry("x-amz-request-id").or_insert(REQUEST_ID);
         response
     }
+}
+
+fn wrong_region() -> HttpResponse {
+    let mut response = Response::new(s3s::Body::from(WRONG_REGION.to_owned()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers.insert("x-amz-request-id", REQUEST_ID);
+    response
 }
 
 impl fmt::Debug for Protocol {

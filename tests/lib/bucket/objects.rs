@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{KEY, KEY_ID, Server, body, keys, put, raw, raw_get, status_and_code, target};
+use crate::harness::open_files::make_room;
 
 /// A refusal as status and code.
 macro_rules! refused {
@@ -133,6 +134,19 @@ async fn without_the_right_key_nothing_is_answered() {
         let refused = answer.starts_with("HTTP/1.1 403") || answer.starts_with("HTTP/1.1 400");
         assert_ne!(refused, target.contains("calls?"), "{target}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_request_for_no_region_is_told_which_to_sign_for() {
+    let server = Server::start().await;
+    let scope = "Credential=awning/20261125/US/s3/aws4_request";
+    let line =
+        format!("Authorization: AWS4-HMAC-SHA256 {scope},SignedHeaders=host,Signature=0\r\n");
+    let answer = raw_get(&server, "/", &line).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("<Code>AuthorizationHeaderMalformed</Code>"), "{answer}");
+    assert!(answer.contains("<Region>us-east-1</Region>"), "{answer}");
+    assert_eq!(server.bucket.calls().refused(), 1);
 }
 
 #[tokio::test]
@@ -422,6 +436,7 @@ async fn a_silent_connection_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_over_the_limit_waits_for_another_to_end() {
+    make_room();
     let server = Server::start().await;
     let mut silent = Vec::new();
     for _ in 0..512 {

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod edge;
+pub(crate) mod open_files;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod release;
