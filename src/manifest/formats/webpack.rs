@@ -2,7 +2,7 @@
 //! webpack-manifest-plugin with an empty `publicPath` as well: flat and sorted.
 //!
 //! Values are plain strings, because that is what readers take (Symfony's
-//! `json_manifest_path` refuses anything else); the plugin's option that makes
+//! `json_manifest_path`, django-manifest-loader); the plugin's option that makes
 //! objects with integrity of them is not written. Neither is `entrypoints`:
 //! chunks are webpack's own notion.
 
