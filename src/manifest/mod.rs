@@ -1,5 +1,6 @@
 //! The manifest: which object each asset of a release is, and in what form.
 
+pub mod formats;
 mod release;
 mod wire;
 

@@ -120,15 +120,40 @@ async fn a_reference_that_leads_nowhere_is_told_and_refused_when_strict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn templates_and_scripts_learn_the_public_urls() {
+async fn templates_and_build_tools_learn_the_names_and_urls() {
     let world = World::new().await;
     site(&world, 1, "red");
+    world.write("site/js/app.js", "export const color = 'red';\n");
     world.run(&["publish", "site"]).await.exited(0);
 
     let flat = world.run(&["manifest", "--format", "flat"]).await.exited(0);
     let flat: serde_json::Value = serde_json::from_str(&flat.stdout).unwrap();
     let url = flat["css/app.css"].as_str().unwrap();
     assert!(url.starts_with("/_a/css/app.") && url.ends_with(".css"), "{url}");
+
+    let name = url.strip_prefix("/_a/").unwrap();
+    let formats = ["awning", "django", "importmap", "propshaft", "sprockets", "vite", "webpack"];
+    for format in formats {
+        let printed = world.run(&["manifest", "--format", format]).await.exited(0);
+        let document: serde_json::Value = serde_json::from_str(&printed.stdout).unwrap();
+        let found = match format {
+            "awning" => document["entries"]["css/app.css"]["key"].as_str(),
+            "django" => document["paths"]["css/app.css"].as_str(),
+            "importmap" => document["imports"]["js/app.js"].as_str(),
+            "propshaft" => document["css/app.css"]["digested_path"].as_str(),
+            "sprockets" => document["assets"]["css/app.css"].as_str(),
+            "vite" => document["css/app.css"]["file"].as_str(),
+            _ => document["css/app.css"].as_str(),
+        };
+        let expected = match format {
+            "awning" => format!("a/{name}"),
+            "importmap" => flat["js/app.js"].as_str().unwrap().to_owned(),
+            _ => name.to_owned(),
+        };
+        assert_eq!(found, Some(expected.as_str()), "{format}: {document}");
+    }
+    let unknown = world.run(&["manifest", "--format", "yaml"]).await.exited(2);
+    assert!(unknown.stderr.contains("importmap"), "{}", unknown.stderr);
 
     let resolved = world.run(&["resolve", "css/app.css", "index.html"]).await.exited(0);
     assert_eq!(resolved.stdout.lines().next(), Some(url));

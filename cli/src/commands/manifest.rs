@@ -1,9 +1,7 @@
 //! `awning manifest`: which object each asset of a release is.
 
-use std::collections::BTreeMap;
-
-use awning::manifest::Manifest;
-use awning::rewrite::PublicBase;
+use awning::asset::ObjectKey;
+use awning::manifest::formats;
 use awning::store::s3::Profile;
 use clap::{Args, ValueEnum};
 
@@ -26,8 +24,36 @@ pub(crate) struct PrintManifest {
 enum Format {
     /// The stored manifest itself
     Awning,
+    /// Django's `staticfiles.json`: names for `ManifestStaticFilesStorage`
+    Django,
     /// One JSON object: asset path to public URL
     Flat,
+    /// An import map of the scripts: public URLs, with integrity
+    Importmap,
+    /// Propshaft's `.manifest.json`: names and integrity
+    Propshaft,
+    /// Sprockets' manifest: names, integrity and sizes
+    Sprockets,
+    /// Vite's `.vite/manifest.json`: names, and what refers to what
+    Vite,
+    /// The manifest of webpack-assets-manifest: names
+    Webpack,
+}
+
+impl Format {
+    /// The format of another tool; `None` for awning's own.
+    fn of_another_tool(self) -> Option<formats::Format> {
+        Some(match self {
+            Self::Awning => return None,
+            Self::Django => formats::Format::Django,
+            Self::Flat => formats::Format::Flat,
+            Self::Importmap => formats::Format::Importmap,
+            Self::Propshaft => formats::Format::Propshaft,
+            Self::Sprockets => formats::Format::Sprockets,
+            Self::Vite => formats::Format::Vite,
+            Self::Webpack => formats::Format::Webpack,
+        })
+    }
 }
 
 impl PrintManifest {
@@ -37,21 +63,13 @@ impl PrintManifest {
         let bucket = required(settings.store.clone())?;
         let store = context.store(&bucket, Profile::Publisher)?;
         let stored = release::read(&self.which, &store, &bucket.layout, &settings.publish).await?;
-        match self.format {
-            Format::Awning => {
-                context.output.bytes(&stored.bytes)?;
-                context.output.bytes(b"\n")?;
-            }
-            Format::Flat => {
-                context.output.json(&flat(&stored.manifest, &settings.publish.public))?;
-            }
-        }
+        let Some(format) = self.format.of_another_tool() else {
+            context.output.bytes(&stored.bytes)?;
+            context.output.bytes(b"\n")?;
+            return Ok(());
+        };
+        let url_of = |key: &ObjectKey| settings.publish.public.url_of(key);
+        context.output.json(&formats::write(&stored.manifest, &url_of, format))?;
         Ok(())
     }
-}
-
-/// Asset path to public URL.
-fn flat<'a>(manifest: &'a Manifest, public: &PublicBase) -> BTreeMap<&'a str, String> {
-    let entries = manifest.iter();
-    entries.filter_map(|(path, entry)| Some((path.as_str(), public.url_of(&entry.key)?))).collect()
 }

@@ -1,0 +1,20 @@
+//! Propshaft's `.manifest.json`, as `Propshaft::Manifest.from_path` reads it
+//! (`lib/propshaft/manifest.rb`).
+//!
+//! `app` is left out: awning does not know which assets are the application's
+//! own, and Propshaft takes that for an answer. Only the manifest's reader knows
+//! awning's names; Propshaft's development server parses `-<digest>` back.
+
+use serde_json::{Value, json};
+
+use super::named;
+use crate::manifest::Manifest;
+
+/// `{path: {"digested_path", "integrity"}}`.
+pub(super) fn write(manifest: &Manifest) -> Value {
+    let entries = named(manifest).map(|(path, entry, name)| {
+        let value = json!({ "digested_path": name, "integrity": entry.integrity });
+        (path.as_str().to_owned(), value)
+    });
+    Value::Object(entries.collect())
+}
