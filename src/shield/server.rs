@@ -17,10 +17,11 @@ use tower::service_fn;
 
 use super::admin;
 use super::body::{RequestBody, ResponseBody, Unstalled};
-use super::config::{Config, Limits, SiteConfig};
+use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
 use super::listener::{Endings, Listener, Peer};
 use super::metrics::Metrics;
+use super::site::Hosts;
 use super::{GatedRequest, Shield};
 
 /// How long a visitor may send nothing of a body it announced.
@@ -64,8 +65,9 @@ where
     R: Fn(GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
+    let hosts = Arc::new(Hosts::of(&config));
     let enter = service_fn(move |request: Request<axum::body::Body>| {
-        let admitted = admit(&request, &config);
+        let admitted = admit(&request, &config, &hosts);
         let (version, respond) = (request.version(), respond.clone());
         if let Err(refusal) = &admitted {
             let labels = [("reason", refusal.reason())];
@@ -85,21 +87,18 @@ where
     Router::new().fallback_service(enter)
 }
 
-fn admit(request: &Request<axum::body::Body>, config: &Config) -> Result<GatedRequest, Refusal> {
+fn admit(
+    request: &Request<axum::body::Body>,
+    config: &Config,
+    hosts: &Hosts,
+) -> Result<GatedRequest, Refusal> {
     let peer = request.extensions().get::<Peer>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let gated = gate::admit(request, peer, config)?;
-    if let Some(site) = site_of(config, &gated.host) {
+    if let Some(site) = hosts.find(&gated.host).and_then(|number| config.sites.get(number)) {
         gate::admit_to_site(site, &gated, !request.body().is_end_stream())?;
     }
     Ok(gated)
-}
-
-/// The site of a host: the first that names it, or else the first for all.
-fn site_of<'a>(config: &'a Config, host: &str) -> Option<&'a SiteConfig> {
-    let having =
-        |name: &str| config.sites.iter().find(|site| site.hosts.iter().any(|host| host == name));
-    having(host).or_else(|| having("*"))
 }
 
 /// A socket, and what it serves.

@@ -60,14 +60,37 @@ pub(crate) struct Site {
 #[derive(Debug)]
 pub(crate) struct Sites {
     sites: Vec<Site>,
-    by_host: HashMap<String, usize>,
+    hosts: Hosts,
     channels: Vec<Channel>,
 }
+
+/// Which site a host belongs to, by its place in the configuration. The gate
+/// and the shield both ask this, so they cannot disagree.
+#[derive(Debug)]
+pub(crate) struct Hosts(HashMap<String, usize>);
 
 impl Site {
     /// The site's name in logs and metrics: its first host.
     pub(crate) fn name(&self) -> &str {
         self.config.hosts.first().map_or("", String::as_str)
+    }
+}
+
+impl Hosts {
+    /// The hosts of a configuration. One that two sites name is the first's.
+    pub(crate) fn of(config: &Config) -> Self {
+        let mut hosts = HashMap::new();
+        for (number, site) in config.sites.iter().enumerate() {
+            for host in &site.hosts {
+                hosts.entry(host.clone()).or_insert(number);
+            }
+        }
+        Self(hosts)
+    }
+
+    /// The site that names `host`, or else the one for all hosts.
+    pub(crate) fn find(&self, host: &str) -> Option<usize> {
+        self.0.get(host).or_else(|| self.0.get(ANY)).copied()
     }
 }
 
@@ -77,7 +100,8 @@ impl Sites {
         if config.memory_bytes_max < MEMORY_BYTES_MIN {
             return Err(ConfigError::Memory(config.memory_bytes_max));
         }
-        let mut found = Self { sites: Vec::new(), by_host: HashMap::new(), channels: Vec::new() };
+        let hosts = Hosts::of(config);
+        let mut found = Self { sites: Vec::new(), hosts, channels: Vec::new() };
         for (number, site) in config.sites.iter().enumerate() {
             found.add(number, site, has_store)?;
         }
@@ -86,8 +110,7 @@ impl Sites {
 
     /// The site of a host.
     pub(crate) fn find(&self, host: &str) -> Option<&Site> {
-        let number = self.by_host.get(host).or_else(|| self.by_host.get(ANY))?;
-        self.sites.get(*number)
+        self.sites.get(self.hosts.find(host)?)
     }
 
     /// All sites, in the order of the configuration.
@@ -114,7 +137,7 @@ impl Sites {
             return Err(ConfigError::NoChannel(name));
         }
         for host in &site.hosts {
-            if self.by_host.insert(host.clone(), number).is_some_and(|other| other != number) {
+            if self.hosts.find(host) != Some(number) {
                 return Err(ConfigError::SharedHost(host.clone()));
             }
         }
