@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use awning::bucket::BucketError;
-use awning::manifest::ManifestError;
 use awning::publish::{BuildError, PublishError, Refused};
 use awning::shield;
 use awning::store::{StoreError, StoreErrorKind};
@@ -72,9 +71,6 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<PublishError>() {
         return Some(of_publish(error));
-    }
-    if cause.is::<ManifestError>() {
-        return Some(CORRUPT);
     }
     cause.downcast_ref::<StoreError>().map(of_store)
 }

@@ -43,4 +43,4 @@ pub use problem::{Ignored, Place, Problem, Severity};
 pub use source::ReadError;
 pub use switch::{Switch, Switched, switch};
 pub use upload::{Uploaded, upload};
-pub use whole::{Whole, named, whole};
+pub use whole::{StoredManifest, Whole, named, stored, whole};

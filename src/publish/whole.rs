@@ -1,6 +1,7 @@
 //! Whether a release can be served: its manifest is what its name says, and
 //! every object of it is in the bucket. Reads only.
 
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use super::base;
@@ -14,6 +15,15 @@ use crate::store::{ObjectRead, ObjectWrite, StoreError, StoreErrorKind};
 pub struct Whole {
     release: ReleaseId,
     manifest: Manifest,
+}
+
+/// A manifest as it lies in the bucket.
+#[derive(Clone, Debug)]
+pub struct StoredManifest {
+    /// Its canonical bytes.
+    pub bytes: Bytes,
+    /// The same, read.
+    pub manifest: Manifest,
 }
 
 impl Whole {
@@ -40,7 +50,7 @@ pub async fn whole(
     release: ReleaseId,
     concurrency: usize,
 ) -> Result<Whole, PublishError> {
-    let manifest = manifest(store, layout, release).await?;
+    let manifest = stored(store, layout, release).await?.manifest;
     let objects = manifest.iter().flat_map(|(_, entry)| objects(entry));
     let looks = objects.map(|(key, size)| look(store, layout.object(key), size).boxed());
     let mut looks = stream::iter(looks).buffer_unordered(concurrency.max(1));
@@ -72,15 +82,18 @@ pub async fn named(
     Ok(page.objects.iter().filter_map(|listed| name(&listed.key)).collect())
 }
 
-async fn manifest(
+/// Reads the manifest of a release: one GET. Fails with
+/// [`PublishError::NoRelease`] or [`PublishError::Unreadable`].
+pub async fn stored(
     store: &dyn ObjectRead,
     layout: &KeyLayout,
     release: ReleaseId,
-) -> Result<Manifest, PublishError> {
+) -> Result<StoredManifest, PublishError> {
     let bytes = base::read(store, &layout.manifest(release), MANIFEST_BYTES_MAX).await?;
     let bytes = bytes.ok_or(PublishError::NoRelease { release })?;
-    Manifest::from_bytes(release, &bytes)
-        .map_err(|source| PublishError::Unreadable { release, source })
+    let manifest = Manifest::from_bytes(release, &bytes)
+        .map_err(|source| PublishError::Unreadable { release, source })?;
+    Ok(StoredManifest { bytes, manifest })
 }
 
 /// The objects of an asset, and their lengths.

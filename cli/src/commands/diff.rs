@@ -3,14 +3,13 @@
 use std::fmt;
 
 use awning::manifest::{Channel, ReleaseId};
-use awning::publish::Diff;
+use awning::publish::{self, Diff};
 use awning::store::s3::Profile;
 use clap::Args;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::named::Named;
-use super::release::{self, Which};
 use super::{Context, required};
 
 /// Print in which assets two releases differ
@@ -51,13 +50,9 @@ impl PrintDiff {
         let from = self.one.find(&store, &bucket.layout, channel).await?;
         let to = self.other.find(&store, &bucket.layout, channel).await?;
 
-        let mut manifests = Vec::new();
-        for release in [from, to] {
-            let which = Which { release: Some(release), channel: None };
-            let stored = release::read(&which, &store, &bucket.layout, &settings.publish).await?;
-            manifests.push(stored.manifest);
-        }
-        let diff = Diff::between(&manifests[0], &manifests[1]);
+        let one = publish::stored(&store, &bucket.layout, from).await?;
+        let other = publish::stored(&store, &bucket.layout, to).await?;
+        let diff = Diff::between(&one.manifest, &other.manifest);
         let compared = Compared { from, to, diff };
         context.output.data(&compared, &compared)?;
         Ok(())
