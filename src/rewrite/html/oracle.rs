@@ -106,9 +106,9 @@ impl fmt::Debug for Oracle {
     }
 }
 
-type Handlers = (Cow<'static, Selector>, ElementContentHandlers<'static>);
+type Inspection = (Cow<'static, Selector>, ElementContentHandlers<'static>);
 
-fn templates(seen: &Seen) -> Result<Handlers, SelectorError> {
+fn templates(seen: &Seen) -> Result<Inspection, SelectorError> {
     let seen = seen.clone();
     let handlers =
         ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| {
@@ -118,7 +118,7 @@ fn templates(seen: &Seen) -> Result<Handlers, SelectorError> {
     Ok((Cow::Owned(sites::TEMPLATE_BASE.parse()?), handlers))
 }
 
-fn elements(seen: &Seen) -> Result<Handlers, SelectorError> {
+fn elements(seen: &Seen) -> Result<Inspection, SelectorError> {
     let seen = seen.clone();
     let handlers =
         ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| {

@@ -59,6 +59,7 @@ fn every_rule_sees_what_breaks_it() {
         (rules::size_and_names, "shield/helpers.rs", ""),
         (rules::size_and_names, "shield/mod.rs", "struct CacheManager;"),
         (rules::size_and_names, "shield/mod.rs", "fn handler() {}"),
+        (rules::size_and_names, "shield/mod.rs", "type Handlers = u8;"),
     ];
     for (rule, path, text) in broken {
         let found = rule(&Source::parse(path, text));

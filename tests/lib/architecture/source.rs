@@ -147,6 +147,11 @@ impl<'ast> Visit<'ast> for Source {
         visit::visit_item_trait(self, item);
     }
 
+    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
+        self.names.push(item.ident.to_string());
+        visit::visit_item_type(self, item);
+    }
+
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {
         self.names.push(signature.ident.to_string());
         visit::visit_signature(self, signature);
