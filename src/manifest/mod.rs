@@ -32,6 +32,9 @@ pub struct Entry {
     pub b3: Digest,
     /// `Cache-Control` of the object under its fingerprinted name.
     pub cache: String,
+    /// Further header fields of the object, names in lower case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Subresource integrity of the object: `sha384-` and base64.
     pub integrity: String,
     /// The object, relative to the prefix of the bucket.
@@ -41,6 +44,13 @@ pub struct Entry {
     pub refs: Vec<AssetPath>,
     /// Length of the object in bytes.
     pub size: u64,
+    /// Whether the asset keeps its logical URL: references to it stay as they
+    /// are. Its object lies under a fingerprinted name all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stable: bool,
+    /// Surrogate keys, by which its responses are purged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// `Content-Type` of the object.
     #[serde(rename = "type")]
     pub content_type: String,

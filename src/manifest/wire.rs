@@ -79,10 +79,13 @@ mod tests {
             b3,
             cache: "public, max-age=31536000, immutable".into(),
             content_type: "text/css; charset=utf-8".into(),
+            headers: BTreeMap::new(),
             integrity: "sha384-x".into(),
             key: ObjectKey::for_asset(&path, &b3.fingerprint()),
             refs: Vec::new(),
             size: 3,
+            stable: false,
+            tags: Vec::new(),
             variants: BTreeMap::new(),
         };
         Manifest::new(BTreeMap::from([(path, entry)]))

@@ -5,19 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::document::{DOCUMENT_BYTES_MAX, Document, Found, Names, UrlSpace};
+use super::document::{DOCUMENT_BYTES_MAX, Document, Found, UrlSpace};
 use super::event::Event;
 use super::hash::{Hashes, Output};
 use super::lint;
+use super::objects::{Made, Objects};
 use super::options::Options;
 use super::parallel::parallel;
 use super::problem::{Ignored, Problem, Severity};
 use super::scan;
 use super::settle::{Named, Reading, settle};
 use super::source::{ReadError, SourceFile};
-use crate::asset::{AssetPath, Digest, ObjectKey, media};
+use crate::asset::{AssetPath, Digest, media};
 use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
 
 /// `Cache-Control` of objects under their fingerprinted names.
@@ -34,23 +34,6 @@ pub struct Build {
     pub(super) objects: Objects,
     pub(super) warnings: Vec<Problem>,
     pub(super) ignored: Vec<Ignored>,
-}
-
-/// How to make the bytes of every object again.
-#[derive(Clone, Debug)]
-pub(super) struct Objects {
-    space: Arc<UrlSpace>,
-    names: Arc<BTreeMap<AssetPath, ObjectKey>>,
-    made: Arc<BTreeMap<AssetPath, Made>>,
-}
-
-/// Where an object comes from, and what it is.
-#[derive(Debug)]
-struct Made {
-    file: SourceFile,
-    /// What kind of document to rewrite, if the file refers to assets.
-    document: Option<Document>,
-    output: Output,
 }
 
 /// Why a source tree makes no release.
@@ -121,23 +104,6 @@ impl Build {
     /// What was left out of the release.
     pub fn ignored(&self) -> &[Ignored] {
         &self.ignored
-    }
-}
-
-impl Objects {
-    /// Makes the bytes of an object from what its file holds now. They may
-    /// differ from what was built: whoever sends them compares the digest.
-    pub(super) fn bytes(&self, path: &AssetPath) -> Result<Vec<u8>, ReadError> {
-        let made = self.made.get(path).ok_or(ReadError::Changed)?;
-        let bytes = made.file.read_again()?;
-        let Some(document) = made.document else { return Ok(bytes) };
-        let names = Names { members: &BTreeMap::new(), settled: &self.names };
-        Ok(document.replace(path, &bytes, &self.space, names))
-    }
-
-    /// The MD5 of an object's bytes in hexadecimal.
-    pub(super) fn md5(&self, path: &AssetPath) -> Option<&str> {
-        Some(self.made.get(path)?.output.md5.as_str())
     }
 }
 
@@ -241,10 +207,13 @@ fn assemble(
             b3: output.b3,
             cache: CACHE_IMMUTABLE.to_owned(),
             content_type: media::content_type(&file.asset),
+            headers: BTreeMap::new(),
             integrity: output.integrity.clone(),
             key: key.clone(),
             refs: refs.into_iter().collect(),
             size: output.size,
+            stable: false,
+            tags: Vec::new(),
             variants: BTreeMap::new(),
         };
         names.insert(file.asset.clone(), key);

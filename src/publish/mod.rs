@@ -19,6 +19,7 @@ mod hash;
 mod history;
 mod lint;
 mod log;
+mod objects;
 mod options;
 mod parallel;
 mod plan;

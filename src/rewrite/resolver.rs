@@ -160,10 +160,13 @@ mod tests {
                 b3,
                 cache: String::new(),
                 content_type: media::content_type(&path),
+                headers: BTreeMap::new(),
                 integrity: String::new(),
                 key: ObjectKey::for_asset(&path, &b3.fingerprint()),
                 refs: Vec::new(),
                 size: 0,
+                stable: false,
+                tags: Vec::new(),
                 variants: BTreeMap::new(),
             };
             (path, entry)

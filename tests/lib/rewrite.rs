@@ -57,10 +57,13 @@ fn entry(path: &str) -> (AssetPath, Entry) {
         b3,
         cache: "public, max-age=31536000, immutable".into(),
         content_type: media::content_type(&path),
+        headers: BTreeMap::new(),
         integrity: "sha384-x".into(),
         key: ObjectKey::for_asset(&path, &b3.fingerprint()),
         refs: Vec::new(),
         size: path.as_str().len() as u64,
+        stable: false,
+        tags: Vec::new(),
         variants: BTreeMap::new(),
     };
     (path, entry)

@@ -23,10 +23,13 @@ fn manifest(assets: &[(&str, &[&str])]) -> Manifest {
         b3: Digest::of(b""),
         cache: "public".into(),
         content_type: media::content_type(name),
+        headers: BTreeMap::new(),
         integrity: format!("sha384-{}", name.file_name()),
         key: ObjectKey::for_asset(name, &fingerprint),
         refs: refs.iter().map(|to| path(to)).collect(),
         size: 7,
+        stable: false,
+        tags: Vec::new(),
         variants: BTreeMap::new(),
     };
     let entries = assets.iter().map(|(name, refs)| (path(name), entry(&path(name), refs)));

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::base::Base;
-use super::build::{Build, Objects};
+use super::build::Build;
 use super::error::Lock;
+use super::objects::Objects;
 use super::options::Options;
 use super::problem::{Ignored, Problem};
 use crate::asset::{AssetPath, ObjectKey};

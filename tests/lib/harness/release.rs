@@ -50,10 +50,13 @@ impl Release {
             b3,
             cache: "public, max-age=31536000, immutable".into(),
             content_type: media::content_type(&path),
+            headers: BTreeMap::new(),
             integrity: "sha384-".into(),
             key: ObjectKey::for_asset(&path, &b3.fingerprint()),
             refs: Vec::new(),
             size: content.len() as u64,
+            stable: false,
+            tags: Vec::new(),
             variants: BTreeMap::new(),
         };
         self.objects.push((entry.key.clone(), content, headers(&entry)));
