@@ -1,6 +1,7 @@
 //! Exit codes, and what leads to each. The codes are part of the interface.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use awning::bucket::BucketError;
 use awning::publish::{BuildError, PublishError, Refused};
@@ -29,6 +30,21 @@ pub(crate) struct Unreachable(pub String);
 #[error("{0}")]
 pub(crate) struct NotThere(pub String);
 
+/// Arguments that do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub String);
+
+/// A file that was given cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write `{}`", .file.display())]
+pub(crate) struct CannotWrite {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// Why.
+    pub(crate) source: std::io::Error,
+}
+
 /// An address that was given cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
@@ -52,6 +68,9 @@ pub(crate) fn chain(error: &StoreError) -> String {
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<ConfigError>() || cause.is::<shield::ConfigError>() {
+        return Some(USAGE);
+    }
+    if cause.is::<Usage>() || cause.is::<CannotWrite>() {
         return Some(USAGE);
     }
     if cause.is::<BucketError>() || cause.is::<CannotListen>() {

@@ -4,6 +4,7 @@
 mod configuration;
 mod crash;
 mod harness;
+mod manifests;
 mod outcome;
 mod publish;
 mod releases;

@@ -1,7 +1,8 @@
 //! `awning manifest`: which object each asset of a release is.
 
 use awning::asset::ObjectKey;
-use awning::manifest::formats;
+use awning::manifest::{Manifest, formats};
+use awning::rewrite::PublicBase;
 use awning::store::s3::Profile;
 use clap::{Args, ValueEnum};
 
@@ -21,7 +22,7 @@ pub(crate) struct PrintManifest {
 
 /// A form of the manifest.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     /// The stored manifest itself
     Awning,
     /// Django's `staticfiles.json`: names for `ManifestStaticFilesStorage`
@@ -41,6 +42,19 @@ enum Format {
 }
 
 impl Format {
+    /// The manifest in this format.
+    pub(crate) fn bytes(
+        self,
+        manifest: &Manifest,
+        public: &PublicBase,
+    ) -> anyhow::Result<Vec<u8>> {
+        let url_of = |key: &ObjectKey| public.url_of(key);
+        Ok(match self.of_another_tool() {
+            None => manifest.to_bytes()?.1,
+            Some(format) => serde_json::to_vec(&formats::write(manifest, &url_of, format))?,
+        })
+    }
+
     /// The format of another tool; `None` for awning's own.
     fn of_another_tool(self) -> Option<formats::Format> {
         Some(match self {

@@ -15,6 +15,7 @@ pub(crate) mod rollback;
 pub(crate) mod serve;
 mod switch;
 pub(crate) mod up;
+mod written;
 
 use std::path::PathBuf;
 

@@ -14,6 +14,7 @@ use awning::store::s3::Profile;
 use clap::Args;
 use serde::Serialize;
 
+use super::written::{Prepared, Written};
 use super::{Context, required};
 use crate::config::PublishSettings;
 use crate::exit::chain;
@@ -56,12 +57,22 @@ pub(crate) struct Publish {
     /// Upload, but do not switch the channel
     #[arg(long, conflicts_with = "dry_run")]
     no_activate: bool,
+
+    /// Write the release's manifest to a file too, in a format of `awning manifest`
+    #[arg(
+        long = "manifest",
+        value_name = "FORMAT=FILE",
+        value_parser = Written::parse,
+        conflicts_with = "dry_run"
+    )]
+    manifests: Vec<Written>,
 }
 
 impl Publish {
     /// Publishes once.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let settings = context.settings()?;
+        self.manifests.iter().try_for_each(|written| written.refuse_inside(&self.source))?;
         let bucket = required(settings.store.clone())?;
         let store = Arc::new(context.store(&bucket, Profile::Publisher)?);
         let mut options = options(&settings.publish);
@@ -75,7 +86,13 @@ impl Publish {
             (false, true) => How::Upload,
             (false, false) => How::Activate,
         };
-        let publisher = Publisher { store, layout: bucket.layout, options, output: context.output };
+        let publisher = Publisher {
+            store,
+            layout: bucket.layout,
+            options,
+            output: context.output,
+            manifests: self.manifests,
+        };
         let work = publisher.publish(&self.source, how);
         let outcome = Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await?;
         context.output.data(&outcome, &outcome)?;
@@ -133,12 +150,14 @@ pub(crate) struct Publisher<S> {
     pub(crate) options: Options,
     /// Where to print.
     pub(crate) output: Output,
+    /// Manifests to write to files.
+    pub(crate) manifests: Vec<Written>,
 }
 
 impl<S: ObjectWrite> Publisher<S> {
     /// Runs the stages in order; each takes what the one before returned.
     pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
-        let Self { store, layout, options, output } = self;
+        let Self { store, layout, options, output, manifests } = self;
         let store: &dyn ObjectWrite = store.as_ref();
         let progress = Arc::new(Progress::new(*output));
 
@@ -154,7 +173,9 @@ impl<S: ObjectWrite> Publisher<S> {
             return Ok(Outcome::Planned(Box::new(plan)));
         }
         let summary = Summary::of(&plan, options);
+        let manifests = Prepared::of(manifests, plan.manifest(), &options.public)?;
         if plan.is_current() {
+            manifests.put()?;
             return Ok(Outcome::Unchanged(summary));
         }
         let uploaded =
@@ -163,12 +184,14 @@ impl<S: ObjectWrite> Publisher<S> {
         let uploaded = uploaded.inspect_err(|error| self.tell_failures(error))?;
         if how == How::Upload {
             publish::stage(&uploaded, store, layout).await?;
+            manifests.put()?;
             return Ok(Outcome::Uploaded(summary));
         }
         let (now, nonce) = (Clock::System.now(), nonce()?);
         publish::activate(uploaded, store, layout, now, nonce, options)
             .await
             .map_err(with_lock_hint)?;
+        manifests.put()?;
         Ok(Outcome::Published(summary))
     }
 

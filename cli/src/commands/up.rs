@@ -142,7 +142,13 @@ impl Up {
         // On one machine the author decides, and deleting half a site is ordinary work.
         options.allow_shrink = true;
         let layout = KeyLayout::default();
-        Publisher { store: Arc::new(store), layout, options, output: context.output }
+        Publisher {
+            store: Arc::new(store),
+            layout,
+            options,
+            output: context.output,
+            manifests: Vec::new(),
+        }
     }
 
     fn shield(&self, settings: &Settings, store: S3Store) -> anyhow::Result<Arc<Shield>> {
