@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::asset::KeyLayout;
 use crate::clock::Clock;
-use crate::manifest::{Channel, ReleaseId};
+use crate::manifest::{Channel, Manifest, ReleaseId};
 use crate::semantics::cache_status::CacheStatus;
 use crate::store::ObjectRead;
 use body::{RequestBody, ResponseBody};
@@ -203,6 +203,14 @@ impl Shield {
         let names = self.channels.names().iter().enumerate();
         let release = |number| releases.of(number).map(|snapshot| snapshot.release);
         names.map(|(number, name)| (name.clone(), release(number))).collect()
+    }
+
+    /// The release that the channel of this name serves, and its manifest.
+    pub fn manifest(&self, channel: &str) -> Option<(ReleaseId, Arc<Manifest>)> {
+        let number = self.channels.names().iter().position(|name| name.as_str() == channel)?;
+        let releases = self.channels.releases();
+        let snapshot = releases.of(number)?;
+        Some((snapshot.release, Arc::clone(&snapshot.manifest)))
     }
 
     /// The purges of this shield. Advancing them makes everything that was

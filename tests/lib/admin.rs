@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use awning::manifest::Manifest;
 use awning::shield::admin::{Sources, router};
 use awning::shield::config::Serve;
 use awning::shield::metrics::Metrics;
@@ -30,6 +31,11 @@ async fn admin(tokens: &[&str]) -> Admin {
         }),
         status: Box::new(|| json!({"status": 1})),
         releases: Box::new(|| json!({"releases": 1})),
+        manifest: Box::new(|channel| {
+            let manifest = Manifest::default();
+            let (release, _) = manifest.to_bytes().unwrap();
+            (channel == "production").then(|| (release, Arc::new(manifest)))
+        }),
         refresh: Box::new(move || {
             let count = Arc::clone(&count);
             Box::pin(async move { json!({"times": count.fetch_add(1, Ordering::Relaxed) + 1}) })
@@ -68,6 +74,21 @@ async fn reading_needs_no_token() {
     let metrics = admin.ask("GET", "/metrics", "").await;
     assert!(metrics.field("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
     assert!(metrics.text().contains("awning_collapsed_total 7"), "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn the_manifest_of_a_channel_is_read_and_asked_for_again() {
+    let admin = admin(&[]).await;
+    let (release, bytes) = Manifest::default().to_bytes().unwrap();
+    let etag = format!("\"{release}\"");
+    for path in ["/v1/manifest", "/v1/manifest?channel=production"] {
+        let answer = admin.ask("GET", path, "").await;
+        assert_eq!((answer.status, answer.field("etag")), (200, Some(&*etag)), "{path}");
+        assert_eq!(answer.body, bytes);
+    }
+    let known = format!("If-None-Match: {etag}\r\n");
+    assert_eq!(admin.ask("GET", "/v1/manifest", &known).await.status, 304);
+    assert_eq!(admin.ask("GET", "/v1/manifest?channel=preview", &known).await.status, 404);
 }
 
 #[tokio::test]

@@ -7,21 +7,22 @@ mod token;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::future::BoxFuture;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::token::{Access, Tokens};
 use super::Shield;
 use super::config::Serve;
 use super::metrics::Metrics;
+use crate::manifest::{Channel, Manifest, ReleaseId};
 
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,6 +37,8 @@ pub struct Sources {
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
     /// Which release each channel serves.
     pub releases: Box<dyn Fn() -> Value + Send + Sync>,
+    /// The release that a channel serves, and its manifest.
+    pub manifest: Box<dyn Fn(&str) -> Option<(ReleaseId, Arc<Manifest>)> + Send + Sync>,
     /// Reads the channels' heads now, and reports.
     pub refresh: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
 }
@@ -43,12 +46,13 @@ pub struct Sources {
 impl Sources {
     /// The answers of a shield.
     pub fn of(shield: &Arc<Shield>) -> Self {
-        let [ready, status, releases, refresh] = [(); 4].map(|()| Arc::clone(shield));
+        let [ready, status, releases, manifest, refresh] = [(); 5].map(|()| Arc::clone(shield));
         Self {
             metrics: Arc::clone(&shield.metrics),
             unready: Box::new(move || ready.readiness().reasons.iter().map(value).collect()),
             status: Box::new(move || summary(&status)),
             releases: Box::new(move || json!({"channels": releases.releases()})),
+            manifest: Box::new(move |channel| manifest.manifest(channel)),
             refresh: Box::new(move || {
                 let shield = Arc::clone(&refresh);
                 Box::pin(async move { value(&shield.refresh().await) })
@@ -109,6 +113,7 @@ pub fn router(sources: Sources, tokens: &[SecretString]) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/releases", get(releases))
+        .route("/v1/manifest", get(manifest))
         .route("/v1/refresh", post(refresh))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such endpoint"))
         .method_not_allowed_fallback(async || {
@@ -138,6 +143,38 @@ async fn status(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn releases(State(admin): State<Arc<Admin>>) -> Response {
     reply(StatusCode::OK, &(admin.sources.releases)())
+}
+
+/// The manifest of the release that a channel serves, as it is stored: what
+/// `clients/` read. Its validator is the release, so that asking again is cheap.
+async fn manifest(
+    State(admin): State<Arc<Admin>>,
+    Query(asked): Query<ManifestQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let Some((release, manifest)) = (admin.sources.manifest)(&asked.channel) else {
+        return refuse(StatusCode::NOT_FOUND, "no release of this channel is served");
+    };
+    let etag = format!("\"{release}\"");
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    let fields = [(CACHE_CONTROL, "no-cache".to_owned()), (ETAG, etag)];
+    if known {
+        return (StatusCode::NOT_MODIFIED, fields).into_response();
+    }
+    match manifest.to_bytes() {
+        Ok((_, bytes)) => (fields, [(CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the manifest cannot be written"),
+    }
+}
+
+#[derive(Deserialize)]
+struct ManifestQuery {
+    #[serde(default = "default_channel")]
+    channel: String,
+}
+
+fn default_channel() -> String {
+    Channel::default().to_string()
 }
 
 async fn refresh(State(admin): State<Arc<Admin>>, request: Request) -> Response {
