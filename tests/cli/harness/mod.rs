@@ -5,7 +5,6 @@ mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 
 use awning::asset::{Digest, KeyLayout};
 use awning::bucket::{Bucket, Credentials};
@@ -32,7 +31,7 @@ const OBJECT_BYTES_MAX: usize = 1 << 20;
 /// A bucket that is served, the proxy before it, and a directory to work in.
 pub(crate) struct World {
     pub(crate) bucket: Bucket,
-    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) proxy: Proxy,
     directory: TempDir,
     store: S3Store,
     ending: CancellationToken,
