@@ -60,6 +60,7 @@ impl Context {
             key,
             profile,
             attempts: settings.attempts,
+            waits: settings.waits,
         }))
     }
 }

@@ -10,7 +10,7 @@ use awning::asset::{Digest, KeyLayout};
 use awning::bucket::{Bucket, Credentials};
 use awning::manifest::Channel;
 use awning::publish;
-use awning::store::s3::{Profile, S3Config, S3Store};
+use awning::store::s3::{Profile, S3Config, S3Store, Waits};
 use awning::store::{
     GetOutcome, GetRequest, ObjectHeaders, ObjectRead, ObjectWrite as _, StoreErrorKind,
 };
@@ -64,6 +64,7 @@ impl World {
             key: KEY.into(),
             profile: Profile::Publisher,
             attempts: 1,
+            waits: Waits::default(),
         });
         Self { bucket, proxy, directory, store, ending }
     }
