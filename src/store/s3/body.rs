@@ -110,7 +110,11 @@ impl Pace {
 
     fn waited(&mut self, time: Duration, bytes: u64) {
         let won = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND_MIN as f64);
-        self.left = self.left.saturating_sub(time).saturating_add(won).min(self.most);
+        // What is used up is not won back.
+        self.left = match self.left.checked_sub(time) {
+            Some(left) => left.saturating_add(won).min(self.most),
+            None => Duration::ZERO,
+        };
     }
 }
 

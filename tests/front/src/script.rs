@@ -90,24 +90,23 @@ impl Script {
         let asked = self.asked.entry((call.method.clone(), call.path.clone())).or_default();
         *asked += 1;
         let turn = [call.method.as_bytes(), call.path.as_bytes(), &asked.to_le_bytes()];
+        let mut decided = Fault::Pass;
         for (number, rule) in self.rules.iter_mut().enumerate() {
             if !rule.when.applies(call) {
                 continue;
             }
+            // Counted also where an earlier rule has decided.
             rule.met += 1;
             let chance = rule.when.chance;
             // Two rules draw apart from each other.
             let seed = self.seed.wrapping_add(number as u64);
-            if !rule.when.which.takes(rule.met) || chance < 1.0 && !happens(chance, &turn, seed) {
-                continue;
-            }
-            let fault = (rule.decide)(call);
-            if fault != Fault::Pass {
-                rule.fired += 1;
-                return fault;
+            let happens = || chance >= 1.0 || happens(chance, &turn, seed);
+            if decided == Fault::Pass && rule.when.which.takes(rule.met) && happens() {
+                decided = (rule.decide)(call);
+                rule.fired += u64::from(decided != Fault::Pass);
             }
         }
-        Fault::Pass
+        decided
     }
 }
 
@@ -283,9 +282,9 @@ mod tests {
     fn the_first_rule_that_applies_decides() {
         let mut script = Script::new()
             .on(When::any().first(1), Fault::Reset(Moment::Head))
-            .on(When::any(), Fault::Replay);
+            .on(When::any().first(2), Fault::Replay);
         let decided = [(); 3].map(|()| script.decide(&call("GET", "/b/k")));
-        assert_eq!(decided, [Fault::Reset(Moment::Head), Fault::Replay, Fault::Replay]);
-        assert_eq!(script.fired(), [1, 2]);
+        assert_eq!(decided, [Fault::Reset(Moment::Head), Fault::Replay, Fault::Pass]);
+        assert_eq!(script.fired(), [1, 1]);
     }
 }
