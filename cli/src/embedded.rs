@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use awning::bucket::{Bucket, Credentials};
-use awning::store::s3::{Profile, S3Config, S3Store};
+use awning::store::s3::{Profile, S3Config, S3Store, Waits};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,7 @@ impl Embedded {
             key: self.credentials.key.clone(),
             profile,
             attempts: 0,
+            waits: Waits::default(),
         })
     }
 

@@ -119,7 +119,7 @@ fn of_publish(error: &PublishError) -> u8 {
 
 fn of_store(error: &StoreError) -> u8 {
     match error.kind() {
-        StoreErrorKind::Denied => DENIED,
+        StoreErrorKind::Denied | StoreErrorKind::Capped => DENIED,
         StoreErrorKind::Corrupt => CORRUPT,
         // No such bucket, another region: trying again cannot help.
         StoreErrorKind::Rejected => USAGE,

@@ -155,12 +155,16 @@ impl PublishError {
         if by.locked { Self::Locked { by } } else { Self::Superseded { release, by } }
     }
 
-    /// Whether credentials were rejected, or lack a capability, before
-    /// anything was stored: trying again cannot help.
+    /// Whether trying again cannot help: credentials were rejected, or lack a
+    /// capability, before anything was stored; or a cap is reached.
     pub fn is_denied(&self) -> bool {
-        let denied = |error: &StoreError| error.kind() == StoreErrorKind::Denied;
+        let capped = |error: &StoreError| error.kind() == StoreErrorKind::Capped;
+        let denied = |error: &StoreError| error.kind() == StoreErrorKind::Denied || capped(error);
         match self {
             Self::Store(error) => denied(error),
+            Self::Incomplete { failed, .. } if failed.iter().any(|(_, error)| capped(error)) => {
+                true
+            }
             Self::Incomplete { stored: 0, failed, .. } => {
                 failed.iter().all(|(_, error)| denied(error))
             }

@@ -37,8 +37,11 @@ pub enum Operation {
 pub enum StoreErrorKind {
     /// There is no such object.
     NotFound,
-    /// Credentials are wrong, or lack a capability, or a cap is reached.
+    /// Credentials are wrong, or lack a capability.
     Denied,
+    /// The account has used up what its owner allows: nothing more is done
+    /// until the cap is raised or the day is over.
+    Capped,
     /// The store asks to be left alone for a while.
     Throttled,
     /// The store cannot be reached, broke off, or failed inside.
@@ -90,6 +93,7 @@ impl fmt::Display for StoreErrorKind {
         f.write_str(match self {
             StoreErrorKind::NotFound => "there is no such object",
             StoreErrorKind::Denied => "the store denied it",
+            StoreErrorKind::Capped => "a cap of the account is reached",
             StoreErrorKind::Throttled => "the store asks to slow down",
             StoreErrorKind::Unavailable => "the store is unavailable",
             StoreErrorKind::Corrupt => "the bytes are damaged",

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod crash;
+mod faults;
 mod harness;
 mod manifests;
 mod outcome;

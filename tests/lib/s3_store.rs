@@ -181,7 +181,7 @@ async fn a_publish_does_not_run_out_of_retries() {
 async fn what_cannot_succeed_is_not_tried_again() {
     for (status, code, message, expected) in [
         ("403 Forbidden", "AccessDenied", "not allowed", StoreErrorKind::Denied),
-        ("403 Forbidden", "AccessDenied", "storage cap exceeded.", StoreErrorKind::Denied),
+        ("403 Forbidden", "AccessDenied", "storage cap exceeded.", StoreErrorKind::Capped),
         ("400 Bad Request", "BadDigest", "damaged", StoreErrorKind::Corrupt),
         ("501 Not Implemented", "NotImplemented", "no", StoreErrorKind::Rejected),
         ("404 Not Found", "NoSuchBucket", "no such bucket", StoreErrorKind::Rejected),

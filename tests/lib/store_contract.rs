@@ -10,7 +10,7 @@ use awning::clock::Clock;
 use awning::store::ObjectWrite;
 use awning::store::contract::Contract;
 use awning::store::memory::MemoryStore;
-use awning::store::s3::{Profile, S3Config, S3Store, region_of};
+use awning::store::s3::{Profile, S3Config, S3Store, Waits, region_of};
 use url::Url;
 
 use crate::bucket::{KEY, KEY_ID, Server};
@@ -29,6 +29,7 @@ pub(crate) fn config(endpoint: &str, bucket: &str, profile: Profile) -> S3Config
         key: KEY.into(),
         profile,
         attempts: 0,
+        waits: Waits::default(),
     }
 }
 
@@ -86,6 +87,7 @@ async fn a_store_over_another_server_keeps_the_contract() {
         key: read("KEY").unwrap().into(),
         profile: Profile::Publisher,
         attempts: 0,
+        waits: Waits::default(),
     });
     let since: Duration = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     assert_kept(&store, &format!("contract/{}/", since.as_nanos())).await;

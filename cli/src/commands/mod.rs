@@ -61,6 +61,7 @@ impl Context {
             key,
             profile,
             attempts: settings.attempts,
+            waits: settings.waits,
         }))
     }
 }

@@ -1,15 +1,21 @@
 //! `[store]`: which bucket, and the credentials for it.
 
+use std::time::Duration;
+
 use awning::asset::KeyLayout;
-use awning::store::s3;
+use awning::store::s3::{self, Waits};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::reader::{Document, variable_of};
-use super::{ConfigError, Environment};
+use super::{ConfigError, Environment, unit};
 
 /// What SigV4 is signed for where neither the file nor the endpoint names a region.
 const DEFAULT_REGION: &str = "us-east-1";
+
+/// No wait for a store is shorter or longer.
+const WAIT_MIN: Duration = Duration::from_millis(50);
+const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// A bucket, as configured.
 #[derive(Clone, Debug)]
@@ -24,6 +30,8 @@ pub(crate) struct StoreSettings {
     pub(crate) layout: KeyLayout,
     /// Tries of one call, the first included; 0 is the default of its use.
     pub(crate) attempts: u32,
+    /// How long to wait for it.
+    pub(crate) waits: Waits,
 }
 
 /// An access key.
@@ -44,6 +52,10 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let region = table.text("region");
     let prefix = table.text("prefix").unwrap_or_default();
     let attempts = table.parsed("attempts", attempts).unwrap_or(0);
+    let waits = Waits {
+        answer: table.parsed("timeout", wait),
+        backoff_max: table.parsed("backoff_max", wait),
+    };
     for (key, missing) in missing {
         if present && missing {
             let variable = variable_of(&format!("store.{key}"));
@@ -55,7 +67,8 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let (bucket, endpoint) = (bucket?, endpoint?);
     let region =
         region.or_else(|| s3::region_of(&endpoint)).unwrap_or_else(|| DEFAULT_REGION.to_owned());
-    Some(StoreSettings { bucket, endpoint, region, layout: KeyLayout::under(&prefix), attempts })
+    let layout = KeyLayout::under(&prefix);
+    Some(StoreSettings { bucket, endpoint, region, layout, attempts, waits })
 }
 
 impl Credentials {
@@ -115,5 +128,12 @@ fn attempts(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(count @ 1..=20) => Ok(count),
         _ => Err(format!("`{text}` is not a whole number from 1 to 20")),
+    }
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    match unit::duration(text)? {
+        time if (WAIT_MIN..=WAIT_MAX).contains(&time) => Ok(time),
+        _ => Err(format!("`{text}` is not from 50ms to 1h")),
     }
 }

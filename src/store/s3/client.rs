@@ -12,6 +12,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use secrecy::ExposeSecret as _;
 
+use super::body::Pace;
 use super::retry::StoreRetry;
 use super::{Profile, S3Config};
 
@@ -21,6 +22,10 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 const POOL_IDLE_PER_HOST_MAX: usize = 64;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// All attempts together take at least so long before they are given up, so
+/// that the waits between them have their time.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A stream that moves less than a byte a second for so long is broken.
 const STALL_GRACE: Duration = Duration::from_secs(10);
@@ -47,8 +52,8 @@ pub(super) fn client(config: &S3Config) -> Client {
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(retries(config))
-        .retry_classifier(StoreRetry { retry_after_max: backoff_max(profile) })
-        .timeout_config(timeouts(profile))
+        .retry_classifier(StoreRetry { retry_after_max: backoff_max(config) })
+        .timeout_config(Patience::of(config).timeouts())
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build(),
         )
@@ -66,24 +71,9 @@ pub(super) fn client(config: &S3Config) -> Client {
     Client::from_conf(settings.build())
 }
 
-/// Timeouts of an upload of so many bytes.
-pub(super) fn upload_timeouts(profile: Profile, bytes: u64) -> TimeoutConfig {
-    let sending = Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN);
-    let calm = Patience::of(profile);
-    Patience {
-        read: calm.read + sending,
-        attempt: calm.attempt + sending,
-        operation: calm.operation + sending,
-    }
-    .timeouts()
-}
-
-/// How long a body may stand still while it is read.
-pub(super) fn body_idle_timeout(profile: Profile) -> Duration {
-    Patience::of(profile).read
-}
-
-struct Patience {
+/// How long the calls of one store may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
     /// Until the first byte of an answer.
     read: Duration,
     /// One attempt, until the answer's header.
@@ -93,18 +83,37 @@ struct Patience {
 }
 
 impl Patience {
-    fn of(profile: Profile) -> Self {
-        let [read, attempt, operation] = match profile {
+    pub(super) fn of(config: &S3Config) -> Self {
+        let [read, attempt, operation] = match config.profile {
             Profile::Publisher => [60, 120, 15 * 60],
             Profile::Shield => [5, 8, 15],
         }
         .map(Duration::from_secs);
-        Self { read, attempt, operation }
+        match config.waits.answer {
+            None => Self { read, attempt, operation },
+            Some(read) => {
+                let operation = read.saturating_mul(2).saturating_mul(attempts(config));
+                Self { read, attempt: read.saturating_mul(2), operation: operation.max(MINUTE) }
+            }
+        }
+    }
+
+    /// For an upload of so many bytes.
+    pub(super) fn upload(self, bytes: u64) -> TimeoutConfig {
+        let sending = Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN);
+        let [read, attempt, operation] =
+            [self.read, self.attempt, self.operation].map(|time| time.saturating_add(sending));
+        Self { read, attempt, operation }.timeouts()
+    }
+
+    /// For a body that is read.
+    pub(super) fn pace(self) -> Pace {
+        Pace::of(self.read)
     }
 
     fn timeouts(self) -> TimeoutConfig {
         TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT.min(self.read))
             .read_timeout(self.read)
             .operation_attempt_timeout(self.attempt)
             .operation_timeout(self.operation)
@@ -112,28 +121,33 @@ impl Patience {
     }
 }
 
-fn timeouts(profile: Profile) -> TimeoutConfig {
-    Patience::of(profile).timeouts()
+fn retries(config: &S3Config) -> RetryConfig {
+    let initial = match config.profile {
+        Profile::Publisher => Duration::from_millis(200),
+        Profile::Shield => Duration::from_millis(50),
+    };
+    RetryConfig::standard()
+        .with_max_attempts(attempts(config))
+        .with_initial_backoff(initial.min(backoff_max(config)))
+        .with_max_backoff(backoff_max(config))
 }
 
-fn retries(config: &S3Config) -> RetryConfig {
-    let (attempts, initial) = match config.profile {
-        Profile::Publisher => (8, Duration::from_millis(200)),
-        Profile::Shield => (2, Duration::from_millis(50)),
-    };
-    let attempts = if config.attempts == 0 { attempts } else { config.attempts };
-    RetryConfig::standard()
-        .with_max_attempts(attempts)
-        .with_initial_backoff(initial)
-        .with_max_backoff(backoff_max(config.profile))
+/// Attempts of one call, the first included.
+pub(super) fn attempts(config: &S3Config) -> u32 {
+    match (config.attempts, config.profile) {
+        (0, Profile::Publisher) => 8,
+        (0, Profile::Shield) => 2,
+        (attempts, _) => attempts,
+    }
 }
 
 /// Longest wait between two attempts, whatever the store asks for.
-fn backoff_max(profile: Profile) -> Duration {
-    match profile {
+fn backoff_max(config: &S3Config) -> Duration {
+    let usual = match config.profile {
         Profile::Publisher => Duration::from_secs(20),
         Profile::Shield => Duration::from_secs(1),
-    }
+    };
+    config.waits.backoff_max.unwrap_or(usual)
 }
 
 fn http_client(tls: bool) -> SharedHttpClient {
@@ -149,15 +163,41 @@ fn http_client(tls: bool) -> SharedHttpClient {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Waits;
     use super::*;
+
+    fn patience(profile: Profile, answer: Option<Duration>) -> Patience {
+        Patience::of(&S3Config {
+            endpoint: "http://127.0.0.1".parse().unwrap(),
+            region: String::new(),
+            bucket: String::new(),
+            key_id: String::new(),
+            key: "".into(),
+            profile,
+            attempts: 0,
+            waits: Waits { answer, ..Waits::default() },
+        })
+    }
 
     #[test]
     fn an_upload_gets_the_time_its_bytes_need() {
-        let small = upload_timeouts(Profile::Publisher, 0);
-        let large = upload_timeouts(Profile::Publisher, 64 * 1024 * 1024);
+        let patience = patience(Profile::Publisher, None);
+        let (small, large) = (patience.upload(0), patience.upload(64 * 1024 * 1024));
         assert_eq!(small.read_timeout(), Some(Duration::from_secs(60)));
         assert_eq!(large.read_timeout(), Some(Duration::from_secs(60 + 1024)));
         assert!(large.operation_attempt_timeout() > large.read_timeout());
         assert!(large.operation_timeout() > large.operation_attempt_timeout());
+    }
+
+    #[test]
+    fn one_setting_scales_all_waits() {
+        for (answer, attempt, operation) in [(1, 2, 60), (300, 600, 4800)] {
+            let answer = Duration::from_secs(answer);
+            let patience = patience(Profile::Publisher, Some(answer));
+            let timeouts = patience.timeouts();
+            assert_eq!(timeouts.read_timeout(), Some(answer));
+            assert_eq!(patience.attempt.as_secs(), attempt);
+            assert_eq!(patience.operation.as_secs(), operation);
+        }
     }
 }

@@ -21,7 +21,7 @@ pub struct S3Failure {
 
 /// An error of any operation of the SDK.
 pub(super) trait Failed {
-    fn into_failure(self) -> S3Failure;
+    fn into_failure(self, operation: Operation) -> S3Failure;
 }
 
 impl S3Failure {
@@ -57,8 +57,11 @@ impl S3Failure {
             }
             (_, "NoSuchBucket") => StoreErrorKind::Rejected,
             (404, _) => StoreErrorKind::NotFound,
-            // The cap will be lifted; until then a shield serves what it has.
-            (403, _) if self.is_cap() && profile == Profile::Shield => StoreErrorKind::Unavailable,
+            (403, _) if self.is_cap() => match profile {
+                Profile::Publisher => StoreErrorKind::Capped,
+                // The cap will be lifted; until then a shield serves what it has.
+                Profile::Shield => StoreErrorKind::Unavailable,
+            },
             (401 | 403, _) => StoreErrorKind::Denied,
             (412, _) => StoreErrorKind::Precondition,
             (501, _) => StoreErrorKind::Rejected,
@@ -84,7 +87,7 @@ pub(super) fn store_error(
     profile: Profile,
     error: impl Failed,
 ) -> StoreError {
-    let failure = error.into_failure();
+    let failure = error.into_failure(operation);
     StoreError::new(operation, key, failure.kind(profile), failure)
 }
 
@@ -92,7 +95,7 @@ impl<E> Failed for SdkError<E, HttpResponse>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    fn into_failure(self) -> S3Failure {
+    fn into_failure(self, operation: Operation) -> S3Failure {
         let status = match &self {
             SdkError::ServiceError(_) => status(&self),
             // The answer could not be read, so its status says nothing.
@@ -100,23 +103,33 @@ where
         };
         let code = self.code().map(str::to_owned);
         let message = self.message().map(str::to_owned);
-        let hint = hint(status, code.as_deref(), message.as_deref().unwrap_or_default());
+        let said = message.as_deref().unwrap_or_default();
+        let hint = hint(operation, status, code.as_deref(), said);
         S3Failure { status, code, message, hint, source: Box::new(self) }
     }
 }
 
 /// What to do about the failures that people meet when they set a store up.
-fn hint(status: Option<u16>, code: Option<&str>, message: &str) -> Option<&'static str> {
+pub(super) fn hint(
+    operation: Operation,
+    status: Option<u16>,
+    code: Option<&str>,
+    message: &str,
+) -> Option<&'static str> {
     let says = |text: &str| message.contains(text);
     match (status?, code.unwrap_or_default()) {
-        (_, "InvalidAccessKeyId") if says("Malformed") => {
-            Some("this looks like the master key: create an application key for the bucket")
-        }
-        (_, "InvalidAccessKeyId") => {
-            Some("the key was deleted, or belongs to another region: compare it with the endpoint")
-        }
+        (_, "InvalidAccessKeyId") if says("Malformed") => Some(
+            "you used the master key, which the S3 API refuses: \
+             create an application key for the bucket",
+        ),
+        (_, "InvalidAccessKeyId") => Some(
+            "the key was deleted, or belongs to another region than the endpoint: \
+             compare both in the console",
+        ),
         (_, "SignatureDoesNotMatch") => Some("the key is not the one of this key id"),
-        (_, "RequestTimeTooSkewed") => Some("the clock of this machine is wrong"),
+        (_, "RequestTimeTooSkewed") => {
+            Some("the clock of this machine is wrong: set it, and keep it set by NTP")
+        }
         (_, "NoSuchBucket") => Some("there is no such bucket at this endpoint"),
         (_, "PermanentRedirect" | "AuthorizationHeaderMalformed") => {
             Some("the bucket is in another region than the endpoint")
@@ -127,11 +140,26 @@ fn hint(status: Option<u16>, code: Option<&str>, message: &str) -> Option<&'stat
         (403, _) if says("not s3-enabled") => {
             Some("buckets from before May 2020 have no S3 API: create a new one")
         }
-        (403, "AccessDenied") => Some(
-            "the key lacks a capability (listFiles, readFiles, writeFiles, deleteFiles), \
-             or is limited to another bucket or prefix",
-        ),
+        (403, "AccessDenied") => Some(lacking(operation)),
         _ => None,
+    }
+}
+
+/// What a key lacks that may not do this.
+fn lacking(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Get | Operation::Head => {
+            "the key lacks the capability readFiles, or is limited to another bucket or prefix"
+        }
+        Operation::Put => {
+            "the key lacks the capability writeFiles, or is limited to another bucket or prefix"
+        }
+        Operation::List => {
+            "the key lacks the capability listFiles, or is limited to another bucket or prefix"
+        }
+        Operation::Delete => {
+            "the key lacks the capability deleteFiles, or is limited to another bucket or prefix"
+        }
     }
 }
 
@@ -168,7 +196,7 @@ mod tests {
 
     fn failure(status: u16, code: &str, message: &str) -> S3Failure {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let hint = hint(Some(status), Some(code), message);
+        let hint = hint(Operation::Put, Some(status), Some(code), message);
         let (code, message) = (text(code), text(message));
         S3Failure { status: Some(status), code, message, hint, source: "cause".into() }
     }
@@ -208,9 +236,23 @@ mod tests {
         let message = "Cannot download file, download bandwidth or transaction (Class B) cap \
                        exceeded. See the Caps & Alerts page to increase your cap.";
         let failure = failure(403, "AccessDenied", message);
-        assert_eq!(failure.kind(Profile::Publisher), StoreErrorKind::Denied);
+        assert_eq!(failure.kind(Profile::Publisher), StoreErrorKind::Capped);
         assert_eq!(failure.kind(Profile::Shield), StoreErrorKind::Unavailable);
         assert!(failure.hint().is_some_and(|hint| hint.contains("Caps & Alerts")));
+    }
+
+    #[test]
+    fn a_key_that_may_not_is_told_which_capability_it_lacks() {
+        for (operation, capability) in [
+            (Operation::Get, "readFiles"),
+            (Operation::Head, "readFiles"),
+            (Operation::Put, "writeFiles"),
+            (Operation::List, "listFiles"),
+            (Operation::Delete, "deleteFiles"),
+        ] {
+            let hint = hint(operation, Some(403), Some("AccessDenied"), "not entitled").unwrap();
+            assert!(hint.contains(capability), "{hint}");
+        }
     }
 
     #[test]
@@ -219,7 +261,8 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "the store answered 403 InvalidAccessKeyId: Malformed Access Key Id \
-             (this looks like the master key: create an application key for the bucket)"
+             (you used the master key, which the S3 API refuses: create an application key for \
+             the bucket)"
         );
     }
 }

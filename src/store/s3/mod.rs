@@ -4,6 +4,7 @@
 //! tags, no calls on buckets, one call an operation. Every body is sent from
 //! memory with its MD5, so that the store refuses what was damaged on the way.
 
+mod body;
 mod client;
 mod failure;
 mod object;
@@ -27,6 +28,9 @@ use super::{
     ObjectWrite, Operation, PutReceipt, StoreError, StoreErrorKind,
 };
 
+use body::Resume;
+use client::Patience;
+
 pub use failure::S3Failure;
 
 /// Most pages without a key that are passed over before a listing fails.
@@ -49,6 +53,18 @@ pub struct S3Config {
     pub profile: Profile,
     /// Attempts of one call; 0 leaves it to the profile.
     pub attempts: u32,
+    /// Other waits than those of the profile.
+    pub waits: Waits,
+}
+
+/// How long to wait. What is `None` is left to the profile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waits {
+    /// Until the first byte of an answer comes, or the next of a body. The
+    /// time that an upload of that size needs is added.
+    pub answer: Option<Duration>,
+    /// Longest time between two attempts, whatever the store asks for.
+    pub backoff_max: Option<Duration>,
 }
 
 /// Who is calling, which decides how patient a call is.
@@ -69,14 +85,17 @@ pub struct S3Store {
     bucket: String,
     endpoint: Url,
     profile: Profile,
+    patience: Patience,
+    attempts: u32,
 }
 
 impl S3Store {
     /// A store that connects when it is first used.
     pub fn new(config: S3Config) -> Self {
         let client = client::client(&config);
+        let (patience, attempts) = (Patience::of(&config), client::attempts(&config));
         let S3Config { bucket, endpoint, profile, .. } = config;
-        Self { client, bucket, endpoint, profile }
+        Self { client, bucket, endpoint, profile, patience, attempts }
     }
 
     async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {
@@ -91,7 +110,10 @@ impl S3Store {
             .send()
             .await;
         match sent {
-            Ok(output) => object::found(key, output, self.idle()).map(GetOutcome::Found),
+            Ok(output) => {
+                let resume = |end, etag: &str| Some(self.resume(end, etag));
+                object::found(key, output, self.patience.pace(), resume).map(GetOutcome::Found)
+            }
             Err(error) if failure::status(&error) == Some(304) => Ok(GetOutcome::NotModified),
             Err(error) => Err(self.failed(Operation::Get, key, error)),
         }
@@ -111,7 +133,7 @@ impl S3Store {
         headers: &ObjectHeaders,
     ) -> Result<PutReceipt, StoreError> {
         let md5: [u8; 16] = Md5::digest(&body).into();
-        let patience = client::upload_timeouts(self.profile, body.len() as u64);
+        let patience = self.patience.upload(body.len() as u64);
         let sent = self
             .client
             .put_object()
@@ -182,9 +204,15 @@ impl S3Store {
         failure::store_error(operation, key, self.profile, error)
     }
 
-    /// How long a body may stand still.
-    fn idle(&self) -> Duration {
-        client::body_idle_timeout(self.profile)
+    /// What asks for the rest of a body that breaks off.
+    fn resume(&self, end: u64, etag: &str) -> Resume {
+        Resume {
+            client: self.client.clone(),
+            bucket: self.bucket.clone(),
+            etag: etag.to_owned(),
+            end,
+            tries: self.attempts.saturating_sub(1),
+        }
     }
 }
 

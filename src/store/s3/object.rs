@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use futures_util::{StreamExt as _, stream};
+use aws_sdk_s3::primitives::DateTime;
 
 use super::super::{
-    ByteRange, ListPage, Listed, Object, ObjectBody, ObjectHead, ObjectHeaders, Operation,
-    StoreError, StoreErrorKind,
+    ByteRange, ListPage, Listed, Object, ObjectHead, ObjectHeaders, Operation, StoreError,
+    StoreErrorKind,
 };
+use super::body::{Body, Pace, Resume};
 
 /// A range as a header field.
 pub(super) fn range(range: ByteRange) -> String {
@@ -47,12 +47,13 @@ macro_rules! head {
     };
 }
 
-/// An object whose body is about to arrive. A body that stands still for
-/// `idle` while it is waited for ends with an error.
+/// An object whose body is about to arrive. `resume` makes what asks for the
+/// rest of it, from the offset behind its last byte and its validator.
 pub(super) fn found(
     key: &str,
     mut output: GetObjectOutput,
-    idle: Duration,
+    pace: Pace,
+    resume: impl FnOnce(u64, &str) -> Option<Resume>,
 ) -> Result<Object, StoreError> {
     let length = announced(Operation::Get, key, output.content_length)?;
     let part = output.content_range.as_deref().and_then(parse_content_range);
@@ -61,7 +62,9 @@ pub(super) fn found(
         None => (length, None),
     };
     let head = head!(output, size);
-    let body = Body { key: key.to_owned(), bytes: output.body, left: length, idle };
+    let end = part.map_or(length, |(_, last)| last.saturating_add(1));
+    let resume = head.etag.as_deref().and_then(|etag| resume(end, etag));
+    let body = Body { key: key.to_owned(), bytes: output.body, left: length, pace, resume };
     Ok(Object { head, body: body.into_stream(), part })
 }
 
@@ -81,38 +84,8 @@ pub(super) fn page(output: ListObjectsV2Output) -> ListPage {
     ListPage { objects: objects.collect(), more }
 }
 
-struct Body {
-    key: String,
-    bytes: ByteStream,
-    left: u64,
-    idle: Duration,
-}
-
-impl Body {
-    fn into_stream(self) -> ObjectBody {
-        let chunks = stream::unfold(Some(self), |body| async {
-            let mut body = body?;
-            match tokio::time::timeout(body.idle, body.bytes.next()).await {
-                Ok(Some(Ok(chunk))) => match body.left.checked_sub(chunk.len() as u64) {
-                    Some(left) => Some((Ok(chunk), Some(Self { left, ..body }))),
-                    None => Some((Err(body.broken("more bytes than announced")), None)),
-                },
-                Ok(None) if body.left == 0 => None,
-                Ok(None) => Some((Err(body.broken("fewer bytes than announced")), None)),
-                Ok(Some(Err(error))) => Some((Err(body.broken(error)), None)),
-                Err(elapsed) => Some((Err(body.broken(elapsed)), None)),
-            }
-        });
-        chunks.boxed()
-    }
-
-    fn broken(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-        StoreError::new(Operation::Get, &self.key, StoreErrorKind::Unavailable, why)
-    }
-}
-
 /// `bytes 0-4/10` as first, last and size.
-fn parse_content_range(text: &str) -> Option<(u64, u64, u64)> {
+pub(super) fn parse_content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (span, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = span.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
@@ -131,6 +104,8 @@ fn system_time(at: &DateTime) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::primitives::ByteStream;
+
     use super::*;
 
     #[test]
@@ -150,7 +125,7 @@ mod tests {
 
     async fn read(bytes: ByteStream, announced: i64) -> Result<usize, StoreErrorKind> {
         let output = GetObjectOutput::builder().body(bytes).content_length(announced).build();
-        let object = found("k", output, Duration::from_secs(5)).unwrap();
+        let object = found("k", output, Pace::of(Duration::from_secs(5)), |_, _| None).unwrap();
         object.collect("k", 100).await.map(|body| body.len()).map_err(|error| error.kind())
     }
 

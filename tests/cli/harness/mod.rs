@@ -5,13 +5,12 @@ mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 
 use awning::asset::{Digest, KeyLayout};
 use awning::bucket::{Bucket, Credentials};
 use awning::manifest::Channel;
 use awning::publish;
-use awning::store::s3::{Profile, S3Config, S3Store};
+use awning::store::s3::{Profile, S3Config, S3Store, Waits};
 use awning::store::{
     GetOutcome, GetRequest, ObjectHeaders, ObjectRead, ObjectWrite as _, StoreErrorKind,
 };
@@ -32,7 +31,7 @@ const OBJECT_BYTES_MAX: usize = 1 << 20;
 /// A bucket that is served, the proxy before it, and a directory to work in.
 pub(crate) struct World {
     pub(crate) bucket: Bucket,
-    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) proxy: Proxy,
     directory: TempDir,
     store: S3Store,
     ending: CancellationToken,
@@ -65,6 +64,7 @@ impl World {
             key: KEY.into(),
             profile: Profile::Publisher,
             attempts: 1,
+            waits: Waits::default(),
         });
         Self { bucket, proxy, directory, store, ending }
     }

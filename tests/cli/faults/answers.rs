@@ -1,0 +1,70 @@
+//! Answers that are worth another attempt (cases 1 to 6, 26).
+
+use std::time::Duration;
+
+use awning_front::{Fault, Reply, When, cases};
+
+use super::{ATTEMPTS, CALM, Row, objects, run_all, upload};
+
+/// Calls until the upload has failed at every attempt: head and manifest were read.
+const GIVEN_UP: u64 = 2 + ATTEMPTS;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_busy_is_asked_once_more() {
+    let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+    let rows = [
+        (1, "pod busy", cases::pod_busy()),
+        (2, "internal error", cases::internal()),
+        (3, "slow down", cases::slow_down(None)),
+        (3, "slow down for no time", cases::slow_down(Some("0"))),
+        (3, "slow down for an hour", cases::slow_down(Some("3600"))),
+        (3, "slow down for less than nothing", cases::slow_down(Some("-1"))),
+        (3, "slow down until a date", cases::slow_down(Some(date))),
+        (4, "native throttle", cases::too_many_requests(None)),
+        (4, "native throttle for a second", cases::too_many_requests(Some("1"))),
+        (5, "bad gateway", cases::edge(502)),
+        (5, "edge busy", cases::edge(503)),
+        (5, "gateway timeout", cases::edge(504)),
+        (6, "request timeout", cases::request_timeout(408)),
+        (6, "request timeout as a bad request", cases::request_timeout(400)),
+        (26, "an error under a status of success", cases::error_in_success()),
+    ];
+    let rows = rows.map(|(case, name, fault)| Row::survives(case, name, upload(), fault, 1));
+    run_all(rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_of_a_publish_gets_over_one_busy_answer() {
+    let rows = (1..=CALM)
+        .map(|call| Row::survives(1, "pod busy", When::any().nth(call), cases::pod_busy(), 1));
+    run_all(rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_pod_is_left_for_a_new_connection() {
+    let rows = [(2, cases::pod_busy()), (1, Fault::Delay(Duration::from_millis(1)))];
+    for (connections, fault) in rows {
+        let further = connections - 1;
+        let row = Row::survives(1, "pod busy", upload(), fault, further);
+        assert_eq!(row.run().await.counts.connections, connections);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_stays_busy_is_given_up_and_nothing_changes() {
+    let reason = Reply::html(502).reason("");
+    let rows = [
+        (1, "pod busy", cases::pod_busy(), "503 ServiceUnavailable: no tomes available"),
+        (2, "internal", cases::internal(), "500 InternalError: An internal error occurred."),
+        (3, "slow down", cases::slow_down(Some("0")), "503 SlowDown: Please reduce"),
+        (4, "native throttle", cases::too_many_requests(None), "the store answered 429"),
+        (5, "bad gateway", cases::edge(502), "the store answered 502"),
+        (5, "no reason", Fault::Reply(reason), "the store answered 502"),
+        (6, "request timeout", cases::request_timeout(408), "408 RequestTimeout"),
+        (26, "error in success", cases::error_in_success(), "200 InternalError"),
+    ];
+    let rows = rows.map(|(case, name, fault, says)| {
+        Row::fails(case, name, objects(), fault, GIVEN_UP).says(says)
+    });
+    run_all(rows).await;
+}

@@ -1,0 +1,210 @@
+//! The front itself: it accepts connections, and keeps script and counts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::call::Call;
+use crate::cases;
+use crate::counts::Counts;
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::memory::Memory;
+use crate::rate::Rate;
+use crate::script::Script;
+use crate::wire::Wire;
+
+/// Most connections at once. Further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// How long B2 keeps a connection that says nothing.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How the front behaves besides its script.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Time that is added to every call.
+    pub delay: Duration,
+    /// How long a connection may be idle before it is closed.
+    pub idle: Duration,
+    /// Calls a second that are let through; the others are told to slow down.
+    pub per_second: Option<u32>,
+}
+
+/// A front before a bucket. It ends when the value is dropped.
+#[derive(Debug)]
+pub struct Front {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) behind: SocketAddr,
+    pub(crate) settings: Settings,
+    /// Told when a call is held.
+    pub(crate) held: Notify,
+    script: Mutex<Script>,
+    counts: Mutex<Counts>,
+    memory: Mutex<Memory>,
+    rate: Mutex<Option<Rate>>,
+    /// Connections that are still to be reset as soon as they are opened.
+    resets: Mutex<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, idle: IDLE, per_second: None }
+    }
+}
+
+impl Front {
+    /// A front before `behind`, on a port of its own.
+    pub async fn before(behind: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::on(listener, behind, Settings::default())
+    }
+
+    /// A front before `behind` that accepts from `listener`.
+    pub fn on(listener: TcpListener, behind: SocketAddr, settings: Settings) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let rate = settings.per_second.map(|calls| Rate::new(calls, Instant::now()));
+        let shared = Arc::new(Shared {
+            behind,
+            settings,
+            held: Notify::new(),
+            script: Mutex::default(),
+            counts: Mutex::default(),
+            memory: Mutex::default(),
+            rate: Mutex::new(rate),
+            resets: Mutex::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, accepting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as an endpoint of an S3 client.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on, calls go by this script, and counts begin at nothing.
+    pub fn follow(&self, script: Script) {
+        *locked(&self.shared.script) = script;
+        *locked(&self.shared.counts) = Counts::default();
+    }
+
+    /// From now on, so many calls a second are let through.
+    pub fn limit(&self, per_second: Option<u32>) {
+        let rate = per_second.map(|calls| Rate::new(calls, Instant::now()));
+        *locked(&self.shared.rate) = rate;
+    }
+
+    /// Resets the next connections as soon as they are opened: so a TLS
+    /// handshake breaks off.
+    pub fn reset_connections(&self, count: u64) {
+        *locked(&self.shared.resets) = count;
+    }
+
+    /// What went through since the script began.
+    pub fn counts(&self) -> Counts {
+        locked(&self.shared.counts).clone()
+    }
+
+    /// How often each rule of the script decided a call.
+    pub fn fired(&self) -> Vec<u64> {
+        locked(&self.shared.script).fired()
+    }
+
+    /// Returns when a call is being held.
+    pub async fn held(&self) {
+        self.shared.held.notified().await;
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Shared {
+    /// Counts a call and says what becomes of it.
+    pub(crate) fn decide(&self, call: &Call) -> Fault {
+        let admits =
+            |rate: &mut Option<Rate>| rate.as_mut().is_none_or(|rate| rate.admits(Instant::now()));
+        let fault = match admits(&mut locked(&self.rate)) {
+            true => locked(&self.script).decide(call),
+            false => cases::slow_down(None),
+        };
+        let mut counts = self.counts();
+        counts.add(call);
+        counts.faults += u64::from(fault != Fault::Pass);
+        fault
+    }
+
+    pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
+        locked(&self.counts)
+    }
+
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        locked(&self.memory)
+    }
+
+    fn takes_reset(&self) -> bool {
+        let mut resets = locked(&self.resets);
+        let takes = *resets > 0;
+        *resets = resets.saturating_sub(1);
+        takes
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        // Without a free descriptor the next attempt waits for one to be freed.
+        let Ok((stream, _)) = stream else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            connection(stream, shared).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    shared.counts().connections += 1;
+    let client = Wire::new(stream);
+    if shared.takes_reset() {
+        client.reset();
+        return;
+    }
+    // A client or a bucket that broke off ends the connection: there is nobody to tell.
+    let _ = Exchange::on(client, shared).run().await;
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
