@@ -1,6 +1,7 @@
 //! `[store]`: which bucket, and the credentials for it.
 
 use awning::asset::KeyLayout;
+use awning::publish::ConditionalWrites;
 use awning::store::s3;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -24,6 +25,8 @@ pub(crate) struct StoreSettings {
     pub(crate) layout: KeyLayout,
     /// Tries of one call, the first included; 0 is the default of its use.
     pub(crate) attempts: u32,
+    /// Whether an activation may use conditional writes.
+    pub(crate) conditional_writes: ConditionalWrites,
 }
 
 /// An access key.
@@ -44,6 +47,8 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let region = table.text("region");
     let prefix = table.text("prefix").unwrap_or_default();
     let attempts = table.parsed("attempts", attempts).unwrap_or(0);
+    let conditional_writes =
+        table.parsed("conditional_writes", conditional_writes).unwrap_or_default();
     for (key, missing) in missing {
         if present && missing {
             let variable = variable_of(&format!("store.{key}"));
@@ -55,7 +60,8 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let (bucket, endpoint) = (bucket?, endpoint?);
     let region =
         region.or_else(|| s3::region_of(&endpoint)).unwrap_or_else(|| DEFAULT_REGION.to_owned());
-    Some(StoreSettings { bucket, endpoint, region, layout: KeyLayout::under(&prefix), attempts })
+    let layout = KeyLayout::under(&prefix);
+    Some(StoreSettings { bucket, endpoint, region, layout, attempts, conditional_writes })
 }
 
 impl Credentials {
@@ -109,6 +115,15 @@ fn endpoint(text: &str) -> Result<Url, String> {
         && url.query().is_none()
         && url.username().is_empty();
     if plain { Ok(url) } else { Err(refuse()) }
+}
+
+/// `always` is no choice: a store that only seems to have them loses writes.
+fn conditional_writes(text: &str) -> Result<ConditionalWrites, String> {
+    match text {
+        "never" => Ok(ConditionalWrites::Never),
+        "probe" => Ok(ConditionalWrites::Probe),
+        _ => Err(format!("`{text}` is neither `probe` nor `never`")),
+    }
 }
 
 fn attempts(text: &str) -> Result<u32, String> {

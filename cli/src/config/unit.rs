@@ -1,4 +1,6 @@
-//! Sizes as people write them: `256MiB`.
+//! Sizes and durations as people write them: `256MiB`, `15m`.
+
+use std::time::Duration;
 
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -6,6 +8,22 @@ const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 <
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     read(text).ok_or_else(|| {
         format!("`{text}` is no size: write a whole number and KiB, MiB or GiB, as in 256MiB")
+    })
+}
+
+/// Milliseconds in a unit of time.
+const DURATIONS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// A time: a whole number and `ms`, `s`, `m`, `h` or `d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let millis = DURATIONS.iter().find_map(|(unit, factor)| {
+        let digits = text.strip_suffix(unit)?.trim_end();
+        let whole = digits.bytes().all(|b| b.is_ascii_digit());
+        whole.then(|| digits.parse::<u64>().ok()?.checked_mul(*factor)).flatten()
+    });
+    millis.map(Duration::from_millis).ok_or_else(|| {
+        format!("`{text}` is no duration: write a whole number and ms, s, m, h or d, as in 15m")
     })
 }
 
@@ -31,6 +49,18 @@ mod tests {
         }
         for text in ["", "MiB", "256", "256MB", "-1KiB", "1.5GiB", "99999999999GiB"] {
             assert!(size(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, millis) in
+            [("0s", 0), ("250ms", 250), ("30s", 30_000), ("15 m", 900_000), ("1d", 86_400_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "15", "s", "1.5h", "-1s", "1w", "99999999999999999d"] {
+            assert!(duration(text).is_err(), "{text:?} was accepted");
         }
     }
 }

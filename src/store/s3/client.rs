@@ -66,8 +66,13 @@ pub(super) fn client(config: &S3Config) -> Client {
     Client::from_conf(settings.build())
 }
 
+/// What is set for a single upload of so many bytes.
+pub(super) fn upload_settings(profile: Profile, bytes: u64) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::Config::builder().timeout_config(upload_timeouts(profile, bytes))
+}
+
 /// Timeouts of an upload of so many bytes.
-pub(super) fn upload_timeouts(profile: Profile, bytes: u64) -> TimeoutConfig {
+fn upload_timeouts(profile: Profile, bytes: u64) -> TimeoutConfig {
     let sending = Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN);
     let calm = Patience::of(profile);
     Patience {
