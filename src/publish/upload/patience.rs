@@ -19,7 +19,7 @@ const WAIT_FIRST: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Longest `Retry-After` that is obeyed.
-pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
 
 /// How often one call failed.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_the_store_names_is_obeyed_up_to_a_limit() {
-        for (named, wait) in [(0, 200), (2_000, 2_000), (3_600_000, 60_000)] {
+        for (named, wait) in [(0, 200), (2_000, 2_000), (3_600_000, 20_000)] {
             let retry_after = Some(Duration::from_millis(named));
             let slow = Setback { retry_after, ..setback(StoreErrorKind::Throttled) };
             let expected = Some(Duration::from_millis(wait));

@@ -21,7 +21,7 @@ impl Upload<'_> {
             let large = self.puts().filter(|put| self.file_of_parts(put).is_some());
             let keys: Vec<String> = large.map(|put| self.layout.object(put.key)).collect();
             // Whatever goes wrong, everything is sent: that is always right.
-            newest(self.store, common_prefix(&keys)).await.unwrap_or_else(|error| {
+            newest(self.store, shared_prefix(&keys)).await.unwrap_or_else(|error| {
                 debug!(%error, "unfinished uploads are not looked for");
                 BTreeMap::new()
             })
@@ -54,7 +54,7 @@ async fn newest(
 }
 
 /// What all keys begin with.
-fn common_prefix(keys: &[String]) -> &str {
+fn shared_prefix(keys: &[String]) -> &str {
     let Some((first, rest)) = keys.split_first() else { return "" };
     let shared = |one: &str, other: &str| {
         let pairs = one.char_indices().zip(other.chars());
@@ -80,7 +80,7 @@ mod tests {
             (&["a/é", "a/è"], "a/"),
         ] {
             let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-            assert_eq!(common_prefix(&keys), prefix, "{keys:?}");
+            assert_eq!(shared_prefix(&keys), prefix, "{keys:?}");
         }
     }
 }

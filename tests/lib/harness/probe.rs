@@ -221,8 +221,8 @@ impl ObjectWrite for Probe {
                 return self.hang().await;
             }
             let lost = matches!(self.fault, Fault::LosePart(lost) if lost == number);
-            let first = !self.lost.swap(lost, Ordering::SeqCst);
-            if lost && first {
+            let first = lost && !self.lost.swap(true, Ordering::SeqCst);
+            if first {
                 // Another upload gets it, so that there is an answer.
                 let scratch = self.inner.begin_upload("scratch", &ObjectHeaders::default()).await?;
                 let part = self.inner.put_part("scratch", &scratch, number, body).await;
