@@ -144,6 +144,11 @@ impl KeyLayout {
         format!("{}.awning/channels/{channel}/head.json", self.prefix)
     }
 
+    /// A key for trying out what the store can do.
+    pub fn probe(&self, what: &str) -> String {
+        format!("{}.awning/probe/{what}", self.prefix)
+    }
+
     /// What the keys of a channel's activation records begin with.
     pub fn log(&self, channel: impl fmt::Display) -> String {
         format!("{}.awning/channels/{channel}/log/", self.prefix)

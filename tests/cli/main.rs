@@ -9,4 +9,5 @@ mod manifests;
 mod outcome;
 mod publish;
 mod releases;
+mod transfer;
 mod up;

@@ -14,6 +14,7 @@ pub(crate) mod resolve;
 pub(crate) mod rollback;
 pub(crate) mod serve;
 mod switch;
+mod transfer;
 pub(crate) mod up;
 mod written;
 

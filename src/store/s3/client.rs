@@ -98,8 +98,13 @@ impl Patience {
         }
     }
 
+    /// What is set for a single upload of so many bytes.
+    pub(super) fn upload_settings(self, bytes: u64) -> aws_sdk_s3::config::Builder {
+        aws_sdk_s3::Config::builder().timeout_config(self.upload(bytes))
+    }
+
     /// For an upload of so many bytes.
-    pub(super) fn upload(self, bytes: u64) -> TimeoutConfig {
+    fn upload(self, bytes: u64) -> TimeoutConfig {
         let sending = Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN);
         let [read, attempt, operation] =
             [self.read, self.attempt, self.operation].map(|time| time.saturating_add(sending));
