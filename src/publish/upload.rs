@@ -12,6 +12,7 @@ use tokio::task;
 use super::base;
 use super::error::PublishError;
 use super::event::Event;
+use super::occupied;
 use super::options::Options;
 use super::plan::{Plan, Step};
 use super::source::ReadError;
@@ -144,6 +145,12 @@ impl Upload<'_> {
         let (body, headers) = self.body(put.path).await.map_err(Failure::Fatal)?;
         let key = self.layout.object(put.key);
         let digest = Digest::of(&body);
+        occupied::refuse_other_bytes(self.store, &key, put.path, put.key, digest).await.map_err(
+            |error| match error {
+                PublishError::Store(error) => Failure::Store(key.clone(), error),
+                other => Failure::Fatal(other),
+            },
+        )?;
         match self.store.put(&key, body, &headers).await {
             Err(error) => Err(Failure::Store(key, error)),
             Ok(receipt) => self.check(put, key, &receipt, digest).await,

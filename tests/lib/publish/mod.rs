@@ -3,6 +3,8 @@
 mod crash;
 mod documents;
 mod history;
+mod ingested;
+mod properties;
 mod race;
 mod refusal;
 mod release;
