@@ -57,9 +57,10 @@ pub fn rewrite_web_manifest(
     replacements.apply(bytes)
 }
 
-/// Rewrites a JSON file that lies at `url`: every string that as a whole
-/// resolves to an asset. Names of members are never touched, and a file that is
-/// not JSON is left alone. That a string is a URL at all is for an author to
+/// Rewrites a JSON file that lies at `url`.
+///
+/// Every string that as a whole resolves to an asset is a reference. Names of
+/// members are never touched, and a file that is not JSON is left alone. That a string is a URL at all is for an author to
 /// say, so this is used only on files that were named.
 pub fn rewrite_json(bytes: &[u8], url: &Url, resolver: &dyn Resolver) -> (Vec<u8>, Summary) {
     let mut replacements = Replacements::new(resolver, url, url);
