@@ -15,7 +15,8 @@ pub struct Logical {
     /// What templates ask for, such as `src/main.ts` or `application.css`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<String, AssetPath>,
-    /// The chunks of a Vite build, by the key that Vite's manifest has.
+    /// The chunks of a Vite build, by the key that Vite's manifest has; and the
+    /// entrypoints of a webpack build, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chunks: BTreeMap<String, Chunk>,
 }

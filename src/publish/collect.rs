@@ -9,7 +9,7 @@ use super::document::UrlSpace;
 use super::problem::{Kind, Place, Problem};
 use super::properties::{Declared, Facts};
 use crate::asset::AssetPath;
-use crate::rewrite::{PropertyUse, Reason, Reference, Resolver, Site, Summary, position};
+use crate::rewrite::{Positions, PropertyUse, Reason, Reference, Resolver, Site, Summary};
 
 /// What a document says, in the order of its references.
 #[derive(Debug)]
@@ -80,11 +80,12 @@ impl<'a> Collector<'a> {
     ) -> Found {
         let Seen { references, declared, uses, forwards } =
             self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut positions = Positions::new(bytes);
         let mut found = Found { problems: unparsed(path, summary), ..Found::default() };
         for Collected { offset, text, asset, site, leads } in references {
             if !known.contains(&asset) {
                 if !loose {
-                    found.problems.push(dangling(path, bytes, offset, &text, site));
+                    found.problems.push(dangling(path, positions.at(offset), &text, site));
                 }
                 continue;
             }
@@ -94,8 +95,9 @@ impl<'a> Collector<'a> {
             }
             found.assets.insert(asset);
         }
+        let mut positions = Positions::new(bytes);
         let declared = declared.into_iter().map(|(offset, name, text)| {
-            let (line, column) = position(bytes, offset);
+            let (line, column) = positions.at(offset);
             Declared { name, text, offset, place: Place { line, column } }
         });
         found.facts = Facts { declared: declared.collect(), uses, forwards };
@@ -150,15 +152,14 @@ impl Resolver for Collector<'_> {
     }
 }
 
-fn dangling(path: &AssetPath, bytes: &[u8], offset: usize, text: &str, site: Site) -> Problem {
-    let (line, column) = position(bytes, offset);
+fn dangling(path: &AssetPath, place: (usize, usize), text: &str, site: Site) -> Problem {
     let (text, map) = (text.escape_debug(), site == Site::SourceMap);
     let problem = if map {
         Problem::warning(path, format!("the source map `{text}` is not in the tree"))
     } else {
         Problem::warning(path, format!("`{text}` names no asset"))
     };
-    problem.of(if map { Kind::SourceMap } else { Kind::Dangling }).at(line, column)
+    problem.of(if map { Kind::SourceMap } else { Kind::Dangling }).at(place.0, place.1)
 }
 
 /// What could not be read, and so keeps the references it has.

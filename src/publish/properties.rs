@@ -18,6 +18,8 @@ const NAMES_MAX: usize = 1000;
 /// Directories from which one property is looked at.
 const DIRECTORIES_MAX: usize = 1000;
 
+const TOO_WIDE: &str = "is left alone: it is used in too many places";
+
 /// What one document says of custom properties.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -54,11 +56,13 @@ pub(super) fn decide(
 ) -> (Decided, Vec<Problem>) {
     let (mut decided, mut problems) = (Decided::default(), Vec::new());
     let uses = Uses::of(facts);
+    let mut directories = BTreeMap::new();
     for (document, facts) in facts {
         for declared in &facts.declared {
-            let verdict = match uses.directories(&declared.name) {
-                Ok(directories) => verdict(&declared.text, &directories, asset, known),
-                Err(message) => Verdict::Unsure(Kind::Property, message),
+            let name = declared.name.as_str();
+            let verdict = match directories.entry(name).or_insert_with(|| uses.directories(name)) {
+                Some(directories) => verdict(&declared.text, directories, asset, known),
+                None => Verdict::Unsure(Kind::Property, TOO_WIDE.to_owned()),
             };
             match verdict {
                 Verdict::Foreign => {}
@@ -135,8 +139,8 @@ impl<'a> Uses<'a> {
     }
 
     /// The directories of all documents that use `name`, or a property whose
-    /// value it is a part of; an error says why they cannot be told.
-    fn directories(&self, name: &'a str) -> Result<BTreeSet<&'a Url>, String> {
+    /// value it is a part of; `None` where they are too many to look at.
+    fn directories(&self, name: &'a str) -> Option<BTreeSet<&'a Url>> {
         let (mut names, mut next) = (BTreeSet::from([name]), vec![name]);
         let mut directories = BTreeSet::new();
         while let Some(name) = next.pop() {
@@ -147,10 +151,10 @@ impl<'a> Uses<'a> {
                 }
             }
             if names.len() > NAMES_MAX || directories.len() > DIRECTORIES_MAX {
-                return Err("is left alone: it is used in too many places".to_owned());
+                return None;
             }
         }
-        Ok(directories)
+        Some(directories)
     }
 }
 

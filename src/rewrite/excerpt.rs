@@ -106,7 +106,8 @@ impl<'a> Excerpt<'a> {
 
     /// Whether the text of `span` is what the document says.
     pub(super) fn is_legible(&self, span: &Range<usize>) -> bool {
-        let whole = !self.gaps.iter().any(|gap| span.start < *gap && *gap < span.end);
+        let next = self.gaps.partition_point(|gap| *gap <= span.start);
+        let whole = self.gaps.get(next).is_none_or(|gap| *gap >= span.end);
         whole && (!self.lossy || self.source(span).is_ascii())
     }
 

@@ -1,7 +1,7 @@
 """The references that Django's own ManifestStaticFilesStorage finds in the admin's static files, and whether awning's are the same.
 
-Usage: reference_graph.py collect STATIC_ROOT GRAPH, which leaves the files as they were before Django hashed them; or
-reference_graph.py compare GRAPH MANIFEST, which prints `pass:`, `fail:` and `note:` lines. Differences are told by their rule.
+Usage: reference_graph.py collect STATIC_ROOT HASHED GRAPH, which leaves the files as they were before Django hashed them in STATIC_ROOT, and
+with those that Django hashed in HASHED; reference_graph.py compare GRAPH MANIFEST; or reference_graph.py kept HASHED MANIFEST. The last two print `pass:`, `fail:` and `note:` lines. Differences are told by their rule.
 """
 import collections
 import json
@@ -9,10 +9,9 @@ import pathlib
 import posixpath
 import shutil
 import sys
-import tempfile
 
 
-def collect(root, graph):
+def collect(root, hashed, graph):
     import django
     from django.conf import settings
     from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, StaticFilesStorage
@@ -42,14 +41,13 @@ def collect(root, graph):
     settings.configure(INSTALLED_APPS=["django.contrib.staticfiles", "django.contrib.admin"], STATIC_URL="/", MEDIA_URL="/media/")
     source = pathlib.Path(django.__file__).parent / "contrib/admin/static"
     shutil.copytree(source, root, dirs_exist_ok=True)
-    with tempfile.TemporaryDirectory() as hashed:
-        shutil.copytree(source, hashed, dirs_exist_ok=True)
-        plain = StaticFilesStorage(location=hashed, base_url="/")
-        files = [str(f.relative_to(hashed)) for f in pathlib.Path(hashed).rglob("*") if f.is_file()]
-        storage = Recording(location=hashed, base_url="/")
-        for name, _, outcome in storage.post_process({name: (plain, name) for name in files}):
-            if isinstance(outcome, Exception):
-                sys.exit(f"Django fails on {name}: {outcome}")
+    shutil.copytree(source, hashed, dirs_exist_ok=True)
+    plain = StaticFilesStorage(location=hashed, base_url="/")
+    files = [str(f.relative_to(hashed)) for f in hashed.rglob("*") if f.is_file()]
+    storage = Recording(location=hashed, base_url="/")
+    for name, _, outcome in storage.post_process({name: (plain, name) for name in files}):
+        if isinstance(outcome, Exception):
+            sys.exit(f"Django fails on {name}: {outcome}")
     graph.write_text(json.dumps({name: sorted(targets) for name, targets in found.items()}))
 
 
@@ -75,5 +73,14 @@ def compare(graph, manifest):
     print(f"{'fail' if wrong else 'pass'}: django: its own storage finds the same {same} references in {len(entries)} files")
 
 
+def kept(hashed, manifest):
+    paths = json.loads((hashed / "staticfiles.json").read_text())["paths"]
+    entries = json.loads(manifest.read_text())["entries"]
+    wrong = [name for name in paths.values() if entries[name]["key"] != f"a/{name}"]
+    for name in wrong[:10]:
+        print(f"note: django: {name} is published as {entries[name]['key']}")
+    print(f"{'fail' if wrong else 'pass'}: django: the {len(paths)} files that Django hashed keep their names")
+
+
 if __name__ == "__main__":
-    {"collect": collect, "compare": compare}[sys.argv[1]](pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
+    {"collect": collect, "compare": compare, "kept": kept}[sys.argv[1]](*map(pathlib.Path, sys.argv[2:]))

@@ -2,7 +2,8 @@
 //! vite.dev, "Backend Integration").
 //!
 //! The chunks of a Vite build are those of the manifest that Vite wrote, under
-//! new names. Any other asset is a chunk of its own, its path the key and `src`. `imports` hold
+//! new names; an entrypoint of webpack is a chunk of its last script, whose
+//! `imports` are the scripts before it. Any other asset is a chunk of its own, its path the key and `src`. `imports` hold
 //! keys, `file`, `css` and `assets` hold names. `integrity` is the field that
 //! vite-plugin-manifest-sri adds, which Laravel reads.
 //!

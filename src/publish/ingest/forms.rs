@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub(super) struct Written {
     /// Files that the build made.
     pub(super) outputs: Vec<Output>,
-    /// The chunks of Vite, by key.
+    /// The chunks of Vite and the entrypoints of webpack, by key.
     pub(super) chunks: BTreeMap<String, ViteChunk>,
 }
 
@@ -36,6 +36,8 @@ pub(super) struct ViteChunk {
     pub(super) is_dynamic_entry: bool,
     pub(super) is_entry: bool,
     pub(super) name: Option<String>,
+    /// Files of chunks that it imports, where the tool knows no keys.
+    pub(super) scripts: Vec<String>,
     pub(super) src: Option<String>,
 }
 
@@ -73,26 +75,40 @@ impl Written {
             // Propshaft; webpack-assets-manifest with integrity
             self.output(Some(name), file);
         } else if name == "entrypoints" {
-            fields.values().for_each(|entrypoint| self.entrypoint(entrypoint));
+            fields.iter().for_each(|(name, entrypoint)| self.entrypoint(name, entrypoint));
         }
     }
 
-    /// Encore's `{"js": [], "css": []}`, or webpack's `{"assets": {"js": [], "css": []}}`.
-    fn entrypoint(&mut self, entrypoint: &Value) {
+    /// Encore's `{"js": [], "css": []}`, or webpack's `{"assets": {"js": [], "css": []},
+    /// "preload": {"js": []}}`. The last script is the entry's own; those before
+    /// it are what it needs.
+    fn entrypoint(&mut self, name: &str, entrypoint: &Value) {
         let lists = entrypoint.get("assets").unwrap_or(entrypoint);
-        for file in lists.as_object().into_iter().flat_map(Map::values) {
-            for file in file.as_array().into_iter().flatten() {
-                self.output(None, file);
-            }
+        let list = |lists: &Value, kind: &str| texts(lists.get(kind));
+        let (mut scripts, css) = (list(lists, "js"), list(lists, "css"));
+        let preload = entrypoint.get("preload").and_then(Value::as_object);
+        let assets: Vec<String> =
+            preload.into_iter().flat_map(Map::values).flat_map(|list| texts(Some(list))).collect();
+        for file in scripts.iter().chain(&css).chain(&assets) {
+            self.outputs.push(Output { logical: None, file: file.clone() });
         }
+        let Some(file) = scripts.pop() else { return };
+        let (called, is_entry) = (Some(name.to_owned()), true);
+        let chunk = ViteChunk {
+            assets,
+            css,
+            file,
+            is_entry,
+            name: called,
+            scripts,
+            ..ViteChunk::default()
+        };
+        self.chunks.insert(name.to_owned(), chunk);
     }
 
     fn chunk(&mut self, key: &str, fields: &Map<String, Value>) {
         let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-        let list = |name: &str| {
-            let values = fields.get(name).and_then(Value::as_array).into_iter().flatten();
-            values.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-        };
+        let list = |name: &str| texts(fields.get(name));
         let flag = |name: &str| fields.get(name).and_then(Value::as_bool).unwrap_or_default();
         let chunk = ViteChunk {
             assets: list("assets"),
@@ -103,6 +119,7 @@ impl Written {
             is_dynamic_entry: flag("isDynamicEntry"),
             is_entry: flag("isEntry"),
             name: text("name"),
+            scripts: Vec::new(),
             src: text("src"),
         };
         let loaded = chunk.css.iter().chain(&chunk.assets);
@@ -118,6 +135,12 @@ impl Written {
             self.outputs.push(Output { logical, file });
         }
     }
+}
+
+/// The strings of a list; none where it is no list.
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let values = list.and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -182,9 +205,28 @@ mod tests {
             is_dynamic_entry: false,
             is_entry: true,
             name: Some("main".into()),
+            scripts: Vec::new(),
             src: Some("src/main.ts".into()),
         };
         assert_eq!(written.chunks["src/main.ts"], expected);
         assert_eq!(written.outputs.len(), 3);
+    }
+
+    #[test]
+    fn an_entrypoint_is_a_chunk_of_its_last_script() {
+        let text = r#"{"entrypoints":{"app":{"assets":{"js":["runtime.0a1b2c3d.js","app.9c68a1b2.js"],"css":["app.1a1b2c3d.css"]},
+            "preload":{"js":["late.2a1b2c3d.js"]}},"style":{"css":["a.css"]}}}"#;
+        let written = read(text.as_bytes()).unwrap();
+        let expected = ViteChunk {
+            assets: vec!["late.2a1b2c3d.js".into()],
+            css: vec!["app.1a1b2c3d.css".into()],
+            file: "app.9c68a1b2.js".into(),
+            is_entry: true,
+            name: Some("app".into()),
+            scripts: vec!["runtime.0a1b2c3d.js".into()],
+            ..ViteChunk::default()
+        };
+        assert_eq!(written.chunks, BTreeMap::from([("app".to_owned(), expected)]));
+        assert_eq!(written.outputs.len(), 5);
     }
 }

@@ -62,11 +62,12 @@ pub(super) fn ingest(root: &Path, files: &[SourceFile], space: &UrlSpace) -> Ing
     let directories: BTreeSet<&str> =
         files.iter().map(|file| file.asset.dir()).chain([""]).collect();
     let manifests = directories.into_iter().flat_map(|dir| {
-        manifests(&root.join(dir)).into_iter().map(move |manifest| (dir, manifest))
+        let manifests = manifests(&root.join(dir)).into_iter();
+        manifests.filter_map(move |manifest| Some((dir, read(&manifest)?)))
     });
     let mut ingesting = Ingesting { known, space, names: BTreeMap::new(), of: Ingested::default() };
-    for (dir, manifest) in manifests.take(MANIFESTS_MAX) {
-        if let Some(written) = read(&manifest).and_then(|bytes| forms::read(&bytes)) {
+    for (dir, bytes) in manifests.take(MANIFESTS_MAX) {
+        if let Some(written) = forms::read(&bytes) {
             ingesting.take(dir, written);
         }
     }
@@ -156,13 +157,17 @@ impl Ingesting<'_> {
     }
 
     fn chunk(&self, dir: &str, chunk: ViteChunk) -> Option<Chunk> {
-        let places = |files: &[String]| files.iter().filter_map(|it| self.place(dir, it)).collect();
+        let places = |files: &[String]| {
+            files.iter().filter_map(|it| self.place(dir, it)).collect::<Vec<_>>()
+        };
+        // A script that is no chunk has its path for a key.
+        let scripts = places(&chunk.scripts).into_iter().map(String::from);
         Some(Chunk {
             assets: places(&chunk.assets),
             css: places(&chunk.css),
             dynamic_imports: chunk.dynamic_imports,
             file: self.place(dir, &chunk.file)?,
-            imports: chunk.imports,
+            imports: chunk.imports.into_iter().chain(scripts).collect(),
             is_dynamic_entry: chunk.is_dynamic_entry,
             is_entry: chunk.is_entry,
             name: chunk.name,

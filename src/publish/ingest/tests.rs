@@ -104,6 +104,19 @@ fn the_path_of_an_asset_is_nobody_elses_name() {
 }
 
 #[test]
+fn manifests_beyond_the_limit_are_not_read() {
+    let names: Vec<String> =
+        (0..=MANIFESTS_MAX).map(|n| format!("{n:04}/app-9c68a1b2.js")).collect();
+    let manifests: Vec<String> =
+        (0..=MANIFESTS_MAX).map(|n| format!("{n:04}/manifest.json")).collect();
+    let text = r#"{"app.js":"app-9c68a1b2.js"}"#;
+    let files = names.iter().map(|name| (name.as_str(), ""));
+    let files: Vec<_> = files.chain(manifests.iter().map(|name| (name.as_str(), text))).collect();
+    let found = ingested(&files);
+    assert_eq!(found.hashed.len(), MANIFESTS_MAX);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_link_or_a_large_file_is_no_manifest() {
     let dir = tempfile::tempdir().unwrap();

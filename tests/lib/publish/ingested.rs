@@ -141,6 +141,32 @@ fn the_tools_of_others_are_understood() {
 }
 
 #[test]
+fn the_entrypoints_of_webpack_are_chunks_for_vites_readers() {
+    let files = [
+        (
+            "assets-manifest.json",
+            r#"{"app.js":"app.9c68a1b2.js","entrypoints":{"app":{"assets":{"js":["runtime.0a1b2c3d.js","app.9c68a1b2.js"],"css":["app.1a1b2c3d.css"]}}}}"#,
+        ),
+        ("app.9c68a1b2.js", ""),
+        ("runtime.0a1b2c3d.js", ""),
+        ("app.1a1b2c3d.css", ""),
+    ];
+    let manifest = manifest(&files);
+    let written = formats::write(&manifest, &|key| options().public.url_of(key), Format::Vite);
+    let mut app = written["app"].clone();
+    app.as_object_mut().unwrap().remove("integrity").unwrap();
+    let expected = json!({
+        "css": ["app.1a1b2c3d.css"],
+        "file": "app.9c68a1b2.js",
+        "imports": ["runtime.0a1b2c3d.js"],
+        "isEntry": true,
+        "name": "app",
+    });
+    assert_eq!(app, expected);
+    assert_eq!(written["runtime.0a1b2c3d.js"]["file"], "runtime.0a1b2c3d.js");
+}
+
+#[test]
 fn a_name_that_no_manifest_gives_is_fingerprinted() {
     let files = [("assets/app-BsQK3x9d.js", ""), ("manifest.json", r#"{"a.js":"b-BsQK3x9d.js"}"#)];
     assert_eq!(renamed(&manifest(&files)).len(), 2);
@@ -238,6 +264,9 @@ async fn a_shield_serves_kept_names_for_good_and_unknown_ones_not_at_all() {
         assert_eq!(seen.status, status, "{path}");
         assert_eq!(seen.header("cache-control"), cache_control, "{path}");
     }
+
+    let seen = get(SITE, script).method("OPTIONS").of(&shield).await;
+    assert_eq!(seen.header("access-control-allow-origin"), "*", "a module is fetched with CORS");
 
     // An older release's page still finds what it names.
     let without: Vec<_> = VITE.iter().filter(|file| !file.0.contains("late-")).copied().collect();
