@@ -17,10 +17,7 @@ const WHOLE_CHARS_MIN: usize = 16;
 
 /// Whether the name of a file may hold a hash of its content.
 pub fn may_be_hashed(path: &AssetPath) -> bool {
-    let mut parts: Vec<&str> = path.file_name().split('.').collect();
-    if parts.len() > 1 {
-        parts.pop();
-    }
+    let parts: Vec<&str> = path.file_name().split('.').collect();
     let (stem, rest) = parts.split_first().unwrap_or((&"", &[]));
     is_hash(stem, WHOLE_CHARS_MIN)
         || ends_in_hash(stem)
@@ -63,6 +60,7 @@ mod tests {
             "app-6d58c9e6.css.map",
             "app.9a9f5f18de69.css",
             "LICENSE-6d58c9e6",
+            "LICENSE.2c54f4e1ca1c",
         ];
         let plain = [
             "app.css",
@@ -70,6 +68,8 @@ mod tests {
             "jquery-3.7.1.min.js",
             "bootstrap.bundle.min.js",
             "manifest.json",
+            "font.woff2",
+            "app.webmanifest",
             "LICENSE",
             "a.b",
             "-.css",

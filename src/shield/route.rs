@@ -228,9 +228,15 @@ impl Asked<'_> {
 
 /// An object that may be in the bucket although no release at hand names it.
 /// One that another tool named is served only if the publisher's digest of its
-/// bytes is with it, for nothing else proves them.
+/// bytes is with it, for nothing else proves them. Pages are none of those: a
+/// site has a page of its own for one that is missing.
 fn unlisted(name: &AssetPath) -> Option<Target> {
-    let other_tools = || may_be_hashed(name).then(|| ObjectKey::of_public_name(name));
+    let is_page = || {
+        let content_type = media::content_type(name);
+        name.split_extension().1.is_none() || media::essence(&content_type) == "text/html"
+    };
+    let named = may_be_hashed(name) && !is_page();
+    let other_tools = || named.then(|| ObjectKey::of_public_name(name));
     let object = ObjectKey::for_public_name(name).or_else(other_tools)?;
     Some(Target::Asset(vec![Wanted::unlisted(object)], Policy::own_name(None)))
 }

@@ -29,6 +29,7 @@ const VITE: &[(&str, &str)] = &[
     ("assets/main-B82i24dw.css", "a{background:url(/assets/logo-DiwrgTda.png)}"),
     ("assets/logo-DiwrgTda.png", "logo"),
     ("index.html", "<script type=module src=/assets/main-BsQK3x9d.js></script>"),
+    ("404.html", "not here"),
 ];
 
 fn manifest(files: &[(&str, &str)]) -> Manifest {
@@ -62,7 +63,7 @@ async fn a_vite_build_keeps_its_names_and_its_bytes() {
     let manifest = &release.manifest;
     let renamed: Vec<_> =
         renamed(manifest).into_iter().filter(|path| !path.starts_with(".vite")).collect();
-    assert_eq!(renamed, ["index.html"]);
+    assert_eq!(renamed, ["404.html", "index.html"]);
     let sheet = manifest.get("assets/main-B82i24dw.css").unwrap();
     assert_eq!(text(&*store, &sheet.key).await, VITE[4].1);
     assert_eq!(sheet.refs.len(), 1, "the reference is known all the same");
@@ -267,6 +268,11 @@ async fn a_shield_serves_kept_names_for_good_and_unknown_ones_not_at_all() {
 
     let seen = get(SITE, script).method("OPTIONS").of(&shield).await;
     assert_eq!(seen.header("access-control-allow-origin"), "*", "a module is fetched with CORS");
+
+    for path in ["/nieuws/artikel-12345678", "/nieuws-12345678.html"] {
+        let seen = get(SITE, path).of(&shield).await;
+        assert_eq!((seen.status, seen.text()), (404, "not here"), "{path}");
+    }
 
     // An older release's page still finds what it names.
     let without: Vec<_> = VITE.iter().filter(|file| !file.0.contains("late-")).copied().collect();
