@@ -97,7 +97,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 fn of_refusal(refused: &Refused) -> u8 {
     match refused {
         Refused::Superseded { .. } | Refused::Locked { .. } => SUPERSEDED,
-        Refused::Collision { .. } => CORRUPT,
+        Refused::Collision { .. } | Refused::Reused { .. } => CORRUPT,
         _ => REFUSED,
     }
 }
@@ -111,7 +111,8 @@ fn of_publish(error: &PublishError) -> u8 {
         PublishError::Unsettled | PublishError::Late { .. } => INCOMPLETE,
         PublishError::Superseded { .. } | PublishError::Locked { .. } => SUPERSEDED,
         PublishError::NoRelease { .. } => REFUSED,
-        PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
+        PublishError::Damaged { .. } | PublishError::Occupied { .. } => CORRUPT,
+        PublishError::Record { .. } => CORRUPT,
         PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
         _ => UNFORESEEN,
     }

@@ -1,6 +1,7 @@
 //! The manifest: which object each asset of a release is, and in what form.
 
 pub mod formats;
+mod logical;
 mod release;
 mod wire;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::semantics::encoding::Coding;
 
+pub use logical::{Chunk, Logical};
 pub use release::{
     ACTIVATION_BYTES_MAX, Activation, ActivationError, Channel, ChannelError, ReleaseId,
 };
@@ -20,6 +22,7 @@ pub use wire::{MANIFEST_BYTES_MAX, ManifestError};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Manifest {
     entries: BTreeMap<AssetPath, Entry>,
+    logical: Logical,
 }
 
 /// One asset as it was published.
@@ -73,7 +76,24 @@ pub struct Variant {
 impl Manifest {
     /// A manifest of these entries.
     pub fn new(entries: BTreeMap<AssetPath, Entry>) -> Self {
-        Self { entries }
+        Self { entries, logical: Logical::default() }
+    }
+
+    /// The same manifest with the names that a build tool gave.
+    #[must_use]
+    pub fn with_logical(self, logical: Logical) -> Self {
+        Self { logical, ..self }
+    }
+
+    /// The names that a build tool gave.
+    pub fn logical(&self) -> &Logical {
+        &self.logical
+    }
+
+    /// The entry of the asset that a template asks for: by its path, or else
+    /// by the name that the build tool gave it.
+    pub fn resolve(&self, name: &str) -> Option<&Entry> {
+        self.get(name).or_else(|| self.get(self.logical.aliases.get(name)?.as_str()))
     }
 
     /// The entry of an asset.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Manifest, ReleaseId};
+use super::{Entry, Logical, Manifest, ReleaseId};
 use crate::asset::{AssetPath, Digest};
 
 /// Largest manifest that is written or read: about 200,000 assets.
@@ -32,8 +32,10 @@ pub enum ManifestError {
 
 /// The document; unknown fields are ignored, an unknown schema is refused.
 #[derive(Deserialize, Serialize)]
-struct Wire<E> {
+struct Wire<E, L> {
     entries: E,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logical: Option<L>,
     schema: String,
 }
 
@@ -42,7 +44,8 @@ impl Manifest {
     ///
     /// The same entries give the same bytes on every machine.
     pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
-        let wire = Wire { entries: &self.entries, schema: SCHEMA.to_owned() };
+        let logical = Some(&self.logical).filter(|logical| **logical != Logical::default());
+        let wire = Wire { entries: &self.entries, logical, schema: SCHEMA.to_owned() };
         let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge(bytes.len()));
@@ -58,12 +61,12 @@ impl Manifest {
         if ReleaseId::new(Digest::of(bytes)) != release {
             return Err(ManifestError::Altered(release));
         }
-        let wire: Wire<BTreeMap<AssetPath, Entry>> =
+        let wire: Wire<BTreeMap<AssetPath, Entry>, Logical> =
             serde_json::from_slice(bytes).map_err(ManifestError::Malformed)?;
         if wire.schema != SCHEMA {
             return Err(ManifestError::Schema(wire.schema));
         }
-        Ok(Self { entries: wire.entries })
+        Ok(Self { entries: wire.entries, logical: wire.logical.unwrap_or_default() })
     }
 }
 
@@ -99,6 +102,19 @@ mod tests {
         let other = ReleaseId::new(Digest::of(b"other"));
         let refused = Manifest::from_bytes(other, &bytes);
         assert!(matches!(refused, Err(ManifestError::Altered(id)) if id == other));
+    }
+
+    #[test]
+    fn names_of_a_build_tool_are_read_back() {
+        let to = AssetPath::parse("css/app.css").unwrap();
+        let aliases = BTreeMap::from([("application.css".to_owned(), to)]);
+        let named = manifest().with_logical(Logical { aliases, ..Logical::default() });
+        let (release, bytes) = named.to_bytes().unwrap();
+        let back = Manifest::from_bytes(release, &bytes).unwrap();
+        assert_eq!(back, named);
+        assert_eq!(back.resolve("application.css"), back.get("css/app.css"));
+        assert_eq!(back.resolve("other.css"), None);
+        assert_ne!(manifest().to_bytes().unwrap().0, release);
     }
 
     #[test]

@@ -6,18 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::document::{DOCUMENT_BYTES_MAX, Document, Found, UrlSpace};
+use super::collect::{Found, Hold};
+use super::document::{DOCUMENT_BYTES_MAX, Document, UrlSpace};
 use super::event::Event;
 use super::hash::{Hashes, Output};
+use super::ingest::{Ingested, ingest};
+use super::keep;
 use super::lint;
 use super::objects::{Made, Objects};
 use super::options::Options;
 use super::parallel::parallel;
-use super::problem::{Ignored, Problem, Severity};
+use super::problem::{Ignored, Kind, Problem, Severity};
+use super::properties::{self, Decided, Facts};
 use super::scan;
 use super::settle::{Named, Reading, settle};
 use super::source::{ReadError, SourceFile};
-use crate::asset::{AssetPath, Digest, media};
+use crate::asset::{AssetPath, Digest, ObjectKey, media};
 use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
 
 /// `Cache-Control` of objects under their fingerprinted names.
@@ -64,25 +68,47 @@ pub fn build(
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<Build, BuildError> {
-    let space = UrlSpace::new(&options.mount, &options.public, &options.same_origin)
+    let mut space = UrlSpace::new(&options.mount, &options.public, &options.same_origin)
         .map_err(BuildError::Mount)?;
     let scan = scan::scan(source, &options.ignore, scan::LIMITS).map_err(BuildError::Source)?;
     let bytes = scan.files.iter().map(|file| file.stamp.bytes).sum();
     events(Event::Scanned { files: scan.files.len(), bytes });
 
-    let read = read_all(&scan.files, &space, events);
+    let read = read_all(&scan.files, &space, options, events);
     let mut problems = scan.problems;
     let mut readings = Vec::with_capacity(read.len());
-    for (reading, found) in read {
+    let mut facts = BTreeMap::new();
+    for (file, (reading, found, said)) in scan.files.iter().zip(read) {
         problems.extend(found);
         readings.extend(reading);
+        facts.insert(file.asset.clone(), said);
+    }
+    let Ingested { hashed, logical, problems: doubtful } = ingest(source, &scan.files, &space);
+    problems.extend(doubtful);
+    let mut kept = BTreeSet::new();
+    // Where a file could not be read, nothing is published anyway.
+    if readings.len() == scan.files.len() {
+        let known: BTreeSet<&AssetPath> = scan.files.iter().map(|file| &file.asset).collect();
+        let (decided, unsure) =
+            properties::decide(&facts, &|url| space.asset(url), &|asset| known.contains(asset));
+        add_properties(&scan.files, &mut readings, &decided);
+        problems.extend(unsure);
+        space = space.with_properties(decided);
+        let rehashed;
+        (kept, rehashed) = keep::keep(&hashed, &holds(&scan.files, &readings));
+        problems.extend(rehashed);
     }
     if options.strict {
-        problems.iter_mut().for_each(|problem| problem.severity = Severity::Error);
+        let refused = problems.iter_mut().filter(|problem| problem.kind.is_strict());
+        refused.for_each(|problem| problem.severity = Severity::Error);
     }
     let warnings = without_errors(problems)?;
-    let settled = settle(&scan.files, &readings, &space).map_err(BuildError::Problems)?;
-    assemble(scan.files, readings, settled, space, warnings, scan.ignored)
+    let settled = settle(&scan.files, &readings, &space, &kept).map_err(BuildError::Problems)?;
+    refuse_shared_names(&scan.files, &settled)?;
+    let (manifest, objects) = assemble(scan.files, readings, settled, space, &kept);
+    let manifest = manifest.with_logical(logical);
+    let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
+    Ok(Build { manifest, release, objects, warnings, ignored: scan.ignored })
 }
 
 impl Build {
@@ -107,41 +133,91 @@ impl Build {
     }
 }
 
+/// Adds what relative URLs in custom properties name to the references.
+fn add_properties(files: &[SourceFile], readings: &mut [Reading], decided: &Decided) {
+    for (file, reading) in files.iter().zip(readings) {
+        let Some(named) = decided.get(&file.asset) else { continue };
+        if let (Reading::Plain(output), Some(document)) = (&*reading, Document::of(&file.asset)) {
+            let (source, assets, hold) = (output.b3, BTreeSet::new(), Hold::default());
+            *reading = Reading::Document { document, source, assets, hold };
+        }
+        if let Reading::Document { assets, hold, .. } = reading {
+            assets.extend(named.values().cloned());
+            hold.needs.extend(named.values().cloned());
+        }
+    }
+}
+
+/// What ties each document to the names of others.
+fn holds<'a>(
+    files: &'a [SourceFile],
+    readings: &'a [Reading],
+) -> BTreeMap<&'a AssetPath, &'a Hold> {
+    let hold = |(file, reading): (&'a SourceFile, &'a Reading)| match reading {
+        Reading::Plain(_) => None,
+        Reading::Document { hold, .. } => Some((&file.asset, hold)),
+    };
+    files.iter().zip(readings).filter_map(hold).collect()
+}
+
+/// Refuses two files with different bytes under one name: one that kept its own
+/// can have that which another would get.
+fn refuse_shared_names(files: &[SourceFile], settled: &[Named]) -> Result<(), BuildError> {
+    let mut taken: BTreeMap<&ObjectKey, (&AssetPath, Digest)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (file, named) in files.iter().zip(settled) {
+        let (path, b3) = (&file.asset, named.output.b3);
+        let (first, same) = *taken.entry(&named.key).or_insert((path, b3));
+        if same != b3 {
+            let message = format!("would have the name of `{first}`, which has other bytes");
+            problems.push(Problem::error(path, message));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(BuildError::Problems(problems)) }
+}
+
+/// What kind of document a file is, if it is one: by its name, or by a rule.
+fn document(file: &SourceFile, options: &Options) -> Option<Document> {
+    let by_rule = || options.json.matching(file.asset.as_str()).map(|_| Document::Json);
+    Document::of(&file.asset).or_else(by_rule)
+}
+
 /// Reads all files. A file that cannot be read has a problem instead of a reading.
 fn read_all(
     files: &[SourceFile],
     space: &UrlSpace,
+    options: &Options,
     events: &mut dyn FnMut(Event),
-) -> Vec<(Option<Reading>, Vec<Problem>)> {
+) -> Vec<(Option<Reading>, Vec<Problem>, Facts)> {
     let known: BTreeSet<&AssetPath> = files.iter().map(|file| &file.asset).collect();
     let (mut count, mut bytes) = (0, 0);
     let read = |file: &SourceFile| {
-        let read = match Document::of(&file.asset) {
+        let read = match document(file, options) {
             Some(document) if file.stamp.bytes <= DOCUMENT_BYTES_MAX => {
                 read_document(file, document, space, &known)
             }
-            Some(_) => read_plain(file).map(|(reading, mut problems)| {
+            Some(_) => read_plain(file).map(|(reading, mut problems, facts)| {
                 let message = format!("more than {DOCUMENT_BYTES_MAX} bytes: published unread");
-                problems.push(Problem::warning(&file.asset, message));
-                (reading, problems)
+                problems.push(Problem::warning(&file.asset, message).of(Kind::Unparsed));
+                (reading, problems, facts)
             }),
             None => read_plain(file),
         };
-        let (reading, problems) = match read {
-            Ok((reading, problems)) => (Some(reading), problems),
-            Err(error) => (None, vec![Problem::unreadable(&file.asset, &error)]),
+        let read = match read {
+            Ok((reading, problems, facts)) => (Some(reading), problems, facts),
+            Err(error) => (None, vec![Problem::unreadable(&file.asset, &error)], Facts::default()),
         };
-        (reading, problems, file.stamp.bytes)
+        (read, file.stamp.bytes)
     };
-    let read = parallel(files, read, |(_, _, size)| {
+    let read = parallel(files, read, |(_, size)| {
         count += 1;
         bytes += size;
         events(Event::Hashed { files: count, bytes });
     });
-    read.into_iter().map(|(reading, problems, _)| (reading, problems)).collect()
+    read.into_iter().map(|(read, _)| read).collect()
 }
 
-fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>), ReadError> {
+fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
     let mut hashes = Hashes::default();
     let mut head = Vec::new();
     file.read(|chunk| {
@@ -149,7 +225,7 @@ fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>), ReadError> {
         head.extend_from_slice(&chunk[..wanted.min(chunk.len())]);
         hashes.update(chunk);
     })?;
-    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, &head)))
+    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, &head), Facts::default()))
 }
 
 fn read_document(
@@ -157,17 +233,18 @@ fn read_document(
     document: Document,
     space: &UrlSpace,
     known: &BTreeSet<&AssetPath>,
-) -> Result<(Reading, Vec<Problem>), ReadError> {
+) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
     let bytes = file.read_whole()?;
     let mut problems = secrets(&file.asset, &bytes[..bytes.len().min(KEY_SEARCH_BYTES)]);
-    let Found { assets, dangling } = document.references(&file.asset, &bytes, space, known);
-    problems.extend(dangling);
+    let found = document.references(&file.asset, &bytes, space, known);
+    let Found { assets, problems: wrong, facts, hold } = found;
+    problems.extend(wrong);
     let reading = if assets.is_empty() {
         Reading::Plain(Output::of(&bytes))
     } else {
-        Reading::Document { document, source: Digest::of(&bytes), assets }
+        Reading::Document { document, source: Digest::of(&bytes), assets, hold }
     };
-    Ok((reading, problems))
+    Ok((reading, problems, facts))
 }
 
 fn secrets(path: &AssetPath, head: &[u8]) -> Vec<Problem> {
@@ -191,9 +268,8 @@ fn assemble(
     readings: Vec<Reading>,
     settled: Vec<Named>,
     space: UrlSpace,
-    warnings: Vec<Problem>,
-    ignored: Vec<Ignored>,
-) -> Result<Build, BuildError> {
+    kept: &BTreeSet<AssetPath>,
+) -> (Manifest, Objects) {
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut made = BTreeMap::new();
@@ -201,6 +277,7 @@ fn assemble(
         let Named { key, output, .. } = named;
         let (document, refs) = match reading {
             Reading::Plain(_) => (None, BTreeSet::new()),
+            Reading::Document { assets, .. } if kept.contains(&file.asset) => (None, assets),
             Reading::Document { document, assets, .. } => (Some(document), assets),
         };
         let entry = Entry {
@@ -220,8 +297,6 @@ fn assemble(
         entries.insert(file.asset.clone(), entry);
         made.insert(file.asset.clone(), Made { file, document, output });
     }
-    let manifest = Manifest::new(entries);
-    let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
     let objects = Objects { space: space.into(), names: names.into(), made: made.into() };
-    Ok(Build { manifest, release, objects, warnings, ignored })
+    (Manifest::new(entries), objects)
 }

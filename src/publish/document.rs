@@ -6,15 +6,15 @@
 //! replaced is what was collected.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use url::{ParseError, Url};
 
-use super::problem::Problem;
+use super::collect::{Collector, Found};
+use super::properties::Decided;
 use crate::asset::{AssetPath, ObjectKey, media};
 use crate::rewrite::{
-    Limits, Mount, PublicBase, Reference, Resolver, Site, position, rewrite_css, rewrite_html,
-    rewrite_web_manifest,
+    Limits, Mount, PublicBase, Reference, Resolver, Site, Summary, rewrite_css, rewrite_html,
+    rewrite_json, rewrite_svg, rewrite_web_manifest,
 };
 
 /// Largest document that is looked at, in bytes, as it is held in memory.
@@ -30,6 +30,9 @@ const SITE: &str = "https://site.invalid";
 pub(super) enum Document {
     Html,
     Css,
+    /// Only where a rule says so: a string is not known for a URL otherwise.
+    Json,
+    Svg,
     WebManifest,
 }
 
@@ -40,15 +43,8 @@ pub(super) struct UrlSpace {
     mount: Mount,
     public: PublicBase,
     same_origin: PublicBase,
-}
-
-/// The references of one document.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Assets that it refers to, itself included if it does.
-    pub(super) assets: BTreeSet<AssetPath>,
-    /// References that name no asset although they are within the mount.
-    pub(super) dangling: Vec<Problem>,
+    /// What relative URLs in custom properties name.
+    properties: Decided,
 }
 
 /// The names that references of a document become, in two layers: those of
@@ -65,6 +61,7 @@ impl Document {
         match path.split_extension().1?.to_ascii_lowercase().as_str() {
             "css" => Some(Self::Css),
             "htm" | "html" => Some(Self::Html),
+            "svg" => Some(Self::Svg),
             "webmanifest" => Some(Self::WebManifest),
             _ => None,
         }
@@ -78,28 +75,9 @@ impl Document {
         space: &UrlSpace,
         known: &BTreeSet<&AssetPath>,
     ) -> Found {
-        let collected: Mutex<Vec<(usize, String, AssetPath)>> = Mutex::default();
-        let record = |reference: &Reference<'_>| {
-            if let Some(asset) = space.asset(reference) {
-                let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
-                collected.push((reference.offset, reference.text.to_owned(), asset));
-            }
-            None
-        };
-        self.rewrite(bytes, &space.page(path), &record);
-
-        let mut found = Found::default();
-        for (offset, text, asset) in collected.into_inner().unwrap_or_else(PoisonError::into_inner)
-        {
-            if known.contains(&asset) {
-                found.assets.insert(asset);
-            } else {
-                let (line, column) = position(bytes, offset);
-                let message = format!("`{}` names no asset", text.escape_debug());
-                found.dangling.push(Problem::warning(path, message).at(line, column));
-            }
-        }
-        found
+        let collector = Collector::new(space, path);
+        let (_, summary) = self.rewrite(bytes, &space.page(path), &collector);
+        collector.found(path, bytes, known, &summary, self == Self::Json)
     }
 
     /// The document at `path` with every reference replaced whose name is known.
@@ -110,21 +88,45 @@ impl Document {
         space: &UrlSpace,
         names: Names<'_>,
     ) -> Vec<u8> {
-        let name = |reference: &Reference<'_>| {
-            let asset = space.asset(reference)?;
-            let key = names.members.get(&asset).or_else(|| names.settled.get(&asset))?;
-            space.url_of(reference.site, &asset, key)
-        };
-        self.rewrite(bytes, &space.page(path), &name)
+        let properties = space.properties.get(path);
+        let naming = Naming { space, names, properties };
+        self.rewrite(bytes, &space.page(path), &naming).0
     }
 
-    fn rewrite(self, bytes: &[u8], page: &Url, resolver: &dyn Resolver) -> Vec<u8> {
-        let (bytes, _summary) = match self {
+    fn rewrite(self, bytes: &[u8], page: &Url, resolver: &dyn Resolver) -> (Vec<u8>, Summary) {
+        match self {
             Self::Css => rewrite_css(bytes, page, resolver),
             Self::Html => rewrite_html(bytes, page, resolver, Limits::default()),
+            Self::Json => rewrite_json(bytes, page, resolver),
+            Self::Svg => rewrite_svg(bytes, page, resolver),
             Self::WebManifest => rewrite_web_manifest(bytes, page, resolver),
-        };
-        bytes
+        }
+    }
+}
+
+/// Answers with the names that are known.
+struct Naming<'a> {
+    space: &'a UrlSpace,
+    names: Names<'a>,
+    /// What the custom properties of the document name, by offset.
+    properties: Option<&'a BTreeMap<usize, AssetPath>>,
+}
+
+impl Resolver for Naming<'_> {
+    fn resolve(&self, reference: &Reference<'_>) -> Option<String> {
+        self.url_of(reference.site, &self.space.asset(reference.url)?)
+    }
+
+    fn resolve_in_property(&self, _: &str, reference: &Reference<'_>) -> Option<String> {
+        self.url_of(reference.site, self.properties?.get(&reference.offset)?)
+    }
+}
+
+impl Naming<'_> {
+    fn url_of(&self, site: Site, asset: &AssetPath) -> Option<String> {
+        let Names { members, settled } = self.names;
+        let key = members.get(asset).or_else(|| settled.get(asset))?;
+        self.space.url_of(site, asset, key)
     }
 }
 
@@ -140,7 +142,19 @@ impl UrlSpace {
             mount: mount.clone(),
             public: public.clone(),
             same_origin: same_origin.clone(),
+            properties: Decided::default(),
         })
+    }
+
+    /// Takes over what is decided of custom properties.
+    pub(super) fn with_properties(self, properties: Decided) -> Self {
+        Self { properties, ..self }
+    }
+
+    /// The public URL of an asset that keeps its own name.
+    pub(super) fn kept(&self, asset: &AssetPath) -> Option<Url> {
+        let url = self.public.url_of(&ObjectKey::of_public_name(asset))?;
+        self.site.join(&url).ok()
     }
 
     /// The URL of a document. That of an `index.html` is not the one of its
@@ -151,17 +165,22 @@ impl UrlSpace {
         url
     }
 
-    /// The asset that a reference would name if there is one.
-    fn asset(&self, reference: &Reference<'_>) -> Option<AssetPath> {
-        if reference.url.origin() != self.site.origin() {
+    /// The asset that a URL would name if there is one.
+    pub(super) fn asset(&self, url: &Url) -> Option<AssetPath> {
+        if url.origin() != self.site.origin() {
             return None;
         }
-        self.mount.asset_path(reference.url.path())
+        self.mount.asset_path(url.path())
+    }
+
+    /// The asset of this public path.
+    pub(super) fn asset_at(&self, url_path: &str) -> Option<AssetPath> {
+        self.mount.asset_path(url_path)
     }
 
     fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
         match site {
-            Site::Plain => self.public.url_of(key),
+            Site::Plain | Site::SourceMap => self.public.url_of(key),
             Site::SameOrigin => self.same_origin.url_of(key),
             Site::Embedded if media::is_active(&media::content_type(asset)) => None,
             Site::Manifest if !media::is_web_manifest(&media::content_type(asset)) => None,
@@ -197,7 +216,7 @@ mod tests {
             document.references(&path, text.as_bytes(), &space(mount), &known.iter().collect());
         (
             found.assets.iter().map(AssetPath::to_string).collect(),
-            found.dangling.iter().map(Problem::to_string).collect(),
+            found.problems.iter().map(ToString::to_string).collect(),
         )
     }
 
@@ -208,7 +227,8 @@ mod tests {
         assert_eq!(kind("a.HTM"), Some(Document::Html));
         assert_eq!(kind("a/b.css"), Some(Document::Css));
         assert_eq!(kind("app.webmanifest"), Some(Document::WebManifest));
-        for other in ["css", ".css", "a.css.map", "manifest.json", "a.js", "a.svg"] {
+        assert_eq!(kind("a.svg"), Some(Document::Svg));
+        for other in ["css", ".css", "a.css.map", "manifest.json", "a.js", "a.svgz"] {
             assert_eq!(kind(other), None, "{other}");
         }
     }

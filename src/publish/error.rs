@@ -57,6 +57,16 @@ pub enum PublishError {
         /// The full key.
         key: String,
     },
+    /// The store holds other bytes under a name that a build tool gave, from a
+    /// release that is not the channel's head.
+    #[error(
+        "`{key}` is stored with other bytes: the build gave two contents one name. Have it name \
+         files by their content, or leave its manifest out of the tree"
+    )]
+    Occupied {
+        /// The full key.
+        key: String,
+    },
     /// A record with the greatest number cannot be read, so the channel's head
     /// cannot be told.
     #[error("the activation record `{key}` cannot be read")]

@@ -10,6 +10,7 @@
 mod activate;
 mod base;
 mod build;
+mod collect;
 mod diff;
 mod document;
 mod error;
@@ -17,13 +18,17 @@ mod event;
 mod graph;
 mod hash;
 mod history;
+mod ingest;
+mod keep;
 mod lint;
 mod log;
 mod objects;
+mod occupied;
 mod options;
 mod parallel;
 mod plan;
 mod problem;
+mod properties;
 mod scan;
 mod settle;
 mod source;
@@ -44,7 +49,7 @@ pub use options::{
     PART_BYTES_DEFAULT, UPLOAD_BYTES_DEFAULT,
 };
 pub use plan::{Plan, Reason, Refused, Step, plan};
-pub use problem::{Ignored, Place, Problem, Severity};
+pub use problem::{Ignored, Kind, Place, Problem, Severity};
 pub use source::ReadError;
 pub use switch::{Switch, Switched, switch};
 pub use upload::{Uploaded, upload};

@@ -33,7 +33,10 @@ pub struct Options {
     pub same_origin: PublicBase,
     /// Files that are left out.
     pub ignore: Ignore,
-    /// Whether references that name no asset are refused instead of reported.
+    /// JSON files in which every string that names an asset is a reference.
+    pub json: Ignore,
+    /// Whether references that name no asset, and documents that cannot be
+    /// read, are refused instead of reported. A missing source map never is.
     pub strict: bool,
     /// Whether more than half of the channel's files or bytes may go.
     pub allow_shrink: bool,
@@ -85,6 +88,7 @@ impl Options {
             public,
             same_origin,
             ignore: Ignore::default(),
+            json: Ignore::default(),
             strict: false,
             allow_shrink: false,
             order: 0,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::collect::Hold;
 use super::document::{Document, Names, UrlSpace};
 use super::graph::{self, Component};
 use super::hash::Output;
@@ -16,7 +17,7 @@ pub(super) enum Reading {
     /// It is published as it is.
     Plain(Output),
     /// It refers to these assets.
-    Document { document: Document, source: Digest, assets: BTreeSet<AssetPath> },
+    Document { document: Document, source: Digest, assets: BTreeSet<AssetPath>, hold: Hold },
 }
 
 /// An object whose name and bytes are final.
@@ -28,17 +29,19 @@ pub(super) struct Named {
     pub(super) output: Output,
 }
 
-/// Names the object of every file, leaves first. The result has the order of `files`.
+/// Names the object of every file, leaves first. The result has the order of
+/// `files`. Those that are `kept` have their own names, and their bytes stay.
 pub(super) fn settle(
     files: &[SourceFile],
     readings: &[Reading],
     space: &UrlSpace,
+    kept: &BTreeSet<AssetPath>,
 ) -> Result<Vec<Named>, Vec<Problem>> {
     let mut settled: Vec<Named> = Vec::with_capacity(files.len());
     let mut names = BTreeMap::new();
     let mut problems = Vec::new();
-    for level in graph::levels(&references(files, readings)) {
-        let settling = Settling { files, readings, space, names: &names };
+    for level in graph::levels(&references(files, readings, kept)) {
+        let settling = Settling { files, readings, space, kept, names: &names };
         let first = settled.len();
         for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
             match outcome {
@@ -55,16 +58,22 @@ pub(super) fn settle(
 }
 
 /// What each file refers to, by places in the list of files.
-fn references(files: &[SourceFile], readings: &[Reading]) -> Vec<Vec<usize>> {
+fn references(
+    files: &[SourceFile],
+    readings: &[Reading],
+    kept: &BTreeSet<AssetPath>,
+) -> Vec<Vec<usize>> {
     let places: BTreeMap<&AssetPath, usize> =
         files.iter().enumerate().map(|(place, file)| (&file.asset, place)).collect();
-    let of = |reading: &Reading| match reading {
+    let of = |(file, reading): (&SourceFile, &Reading)| match reading {
         Reading::Plain(_) => Vec::new(),
+        // Its name depends on nothing any more.
+        Reading::Document { .. } if kept.contains(&file.asset) => Vec::new(),
         Reading::Document { assets, .. } => {
             assets.iter().filter_map(|asset| places.get(asset).copied()).collect()
         }
     };
-    readings.iter().map(of).collect()
+    files.iter().zip(readings).map(of).collect()
 }
 
 /// Names the components of one level; those below have their names.
@@ -72,6 +81,7 @@ struct Settling<'a> {
     files: &'a [SourceFile],
     readings: &'a [Reading],
     space: &'a UrlSpace,
+    kept: &'a BTreeSet<AssetPath>,
     names: &'a BTreeMap<AssetPath, ObjectKey>,
 }
 
@@ -93,6 +103,7 @@ impl Settling<'_> {
         };
         let key = match members.get(path) {
             Some(key) => key.clone(),
+            None if self.kept.contains(path) => ObjectKey::of_public_name(path),
             None => ObjectKey::for_asset(path, &output.b3.fingerprint()),
         };
         Ok(Named { place, key, output })
@@ -142,6 +153,9 @@ impl Settling<'_> {
         };
         if Digest::of(&bytes) != *source {
             return Err(Problem::unreadable(&file.asset, &ReadError::Changed));
+        }
+        if self.kept.contains(&file.asset) {
+            return Ok(bytes);
         }
         let names = Names { members, settled: self.names };
         Ok(document.replace(&file.asset, &bytes, self.space, names))

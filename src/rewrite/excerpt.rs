@@ -16,8 +16,18 @@ pub(super) struct Excerpt<'a> {
     /// Where the pieces of the text come from, in order; empty when the text
     /// has the length of `raw` and stands in it position by position.
     pieces: Vec<Piece>,
+    /// Where in the text something was left out that is no part of it.
+    gaps: Vec<usize>,
     /// Bytes outside of ASCII were replaced, because they are not UTF-8.
     lossy: bool,
+}
+
+/// A stretch of XML that is text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct XmlPart {
+    pub(super) at: Range<usize>,
+    /// Character references are decoded; in CDATA sections there are none.
+    pub(super) escaped: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +55,28 @@ impl<'a> Excerpt<'a> {
                 true,
             ),
         };
-        Self { raw, offset, text, pieces: Vec::new(), lossy }
+        Self { raw, offset, text, pieces: Vec::new(), gaps: Vec::new(), lossy }
+    }
+
+    /// The character content of an XML element, or the value of an attribute.
+    /// `parts` are those of `raw` that belong to it, in order; between them
+    /// stand comments and the marks of CDATA sections. `None` where an entity
+    /// is named that XML itself does not define: such are never expanded.
+    pub(super) fn xml(raw: &'a [u8], offset: usize, parts: &[XmlPart]) -> Option<Self> {
+        let mut excerpt = Self::verbatim(raw, offset);
+        let (mut text, mut pieces) = (String::with_capacity(raw.len()), Vec::new());
+        let mut last_end = None;
+        for XmlPart { at, escaped } in parts {
+            if last_end.is_some_and(|end| end != at.start) {
+                excerpt.gaps.push(text.len());
+            }
+            last_end = Some(at.end);
+            let part = excerpt.text.get(at.clone())?;
+            decode_xml(part, at.start, *escaped, &mut text, &mut pieces)?;
+        }
+        excerpt.text = Cow::Owned(text);
+        excerpt.pieces = pieces;
+        Some(excerpt)
     }
 
     /// The value of an attribute, its character references decoded.
@@ -75,7 +106,9 @@ impl<'a> Excerpt<'a> {
 
     /// Whether the text of `span` is what the document says.
     pub(super) fn is_legible(&self, span: &Range<usize>) -> bool {
-        !self.lossy || self.source(span).is_ascii()
+        let next = self.gaps.partition_point(|gap| *gap <= span.start);
+        let whole = self.gaps.get(next).is_none_or(|gap| *gap >= span.end);
+        whole && (!self.lossy || self.source(span).is_ascii())
     }
 
     fn source_start(&self, text: usize) -> usize {
@@ -122,6 +155,45 @@ fn decode(raw: &str) -> (String, Vec<Piece>) {
         at = end;
     }
     (text, pieces)
+}
+
+/// Adds the meaning of a part of XML, which begins at `from`, to `text`.
+fn decode_xml(
+    part: &str,
+    from: usize,
+    escaped: bool,
+    text: &mut String,
+    pieces: &mut Vec<Piece>,
+) -> Option<()> {
+    let mut at = 0;
+    while at < part.len() {
+        let is_reference = escaped && part[at..].starts_with('&');
+        pieces.push(Piece { text: text.len(), raw: from + at, verbatim: !is_reference });
+        if is_reference {
+            let end = at + part[at..].find(';')?;
+            text.push(xml_character(&part[at + 1..end])?);
+            at = end + 1;
+        } else {
+            let end = part[at + 1..].find('&').filter(|_| escaped);
+            let end = end.map_or(part.len(), |next| at + 1 + next);
+            text.push_str(&part[at..end]);
+            at = end;
+        }
+    }
+    Some(())
+}
+
+/// The character that `&name;` stands for: XML 1.0, 4.1 and 4.6.
+fn xml_character(name: &str) -> Option<char> {
+    if let Some(number) = name.strip_prefix('#') {
+        let code = match number.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => number.parse(),
+        };
+        return char::from_u32(code.ok()?);
+    }
+    let known = [("amp", '&'), ("apos", '\''), ("gt", '>'), ("lt", '<'), ("quot", '"')];
+    known.iter().find(|(known, _)| *known == name).map(|(_, character)| *character)
 }
 
 /// Length and meaning of the character reference that `raw` begins with.
@@ -198,6 +270,40 @@ mod tests {
         assert_eq!(source("\" &c"), "&quot; &amp;c");
         assert_eq!(excerpt.place(&(1..2)), 106..112);
         assert_eq!(excerpt.source(&(0..excerpt.text().len())), raw.as_bytes());
+    }
+
+    #[test]
+    fn xml_decodes_its_own_references_and_no_others() {
+        let whole = |raw: &str| [XmlPart { at: 0..raw.len(), escaped: true }];
+        let read = |raw: &str| {
+            Excerpt::xml(raw.as_bytes(), 0, &whole(raw)).map(|excerpt| excerpt.text().to_owned())
+        };
+        let table = [
+            ("/a&amp;b", Some("/a&b")),
+            ("&#x2f;a&#47;&lt;&gt;&quot;&apos;", Some("/a/<>\"'")),
+            ("", Some("")),
+            ("&copy;", None),
+            ("&bomb;", None),
+            ("a & b", None),
+            ("&#xd800;", None),
+            ("&#;", None),
+            ("&amp", None),
+        ];
+        for (raw, text) in table {
+            assert_eq!(read(raw).as_deref(), text, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_spans_a_gap_in_xml_is_not_legible() {
+        let raw = "&amp;ab<!-- -->cd";
+        let parts = [XmlPart { at: 0..7, escaped: true }, XmlPart { at: 15..17, escaped: true }];
+        let excerpt = Excerpt::xml(raw.as_bytes(), 10, &parts).unwrap();
+        assert_eq!(excerpt.text(), "&abcd");
+        assert!(excerpt.is_legible(&(1..3)) && excerpt.is_legible(&(3..5)));
+        assert!(!excerpt.is_legible(&(2..4)));
+        assert_eq!((excerpt.place(&(0..1)), excerpt.place(&(3..5))), (10..15, 25..27));
+        assert_eq!(excerpt.place(&(1..3)), 15..17);
     }
 
     #[test]

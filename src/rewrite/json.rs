@@ -1,10 +1,11 @@
-//! References in JSON: import maps and web manifests. Only the strings that
-//! these formats define as URLs of files are looked at.
+//! References in JSON: import maps and web manifests, of which only the strings
+//! are looked at that these formats define as URLs of files; and any other JSON
+//! that an author names, of which every string is.
 
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -54,6 +55,47 @@ pub fn rewrite_web_manifest(
         }
     }
     replacements.apply(bytes)
+}
+
+/// Rewrites a JSON file that lies at `url`.
+///
+/// Every string that as a whole resolves to an asset is a reference. Names of
+/// members are never touched, and a file that is not JSON is left alone. That a string is a URL at all is for an author to
+/// say, so this is used only on files that were named.
+pub fn rewrite_json(bytes: &[u8], url: &Url, resolver: &dyn Resolver) -> (Vec<u8>, Summary) {
+    let mut replacements = Replacements::new(resolver, url, url);
+    let excerpt = Excerpt::verbatim(bytes, 0);
+    let json = Json::of(&excerpt);
+    if serde_json::from_str::<IgnoredAny>(json.text).is_err() {
+        replacements.skip(Reason::Syntax);
+        return replacements.apply(bytes);
+    }
+    let start = excerpt.text().len() - json.text.len();
+    for span in values(json.text) {
+        let Some(text) = serde_json::from_str::<String>(&json.text[span.clone()]).ok() else {
+            continue;
+        };
+        let span = start + span.start + 1..start + span.end - 1;
+        let found = Occurrence { text: &text, span, site: Site::Plain, bar: None };
+        replacements.consider(&excerpt, &found);
+    }
+    replacements.apply(bytes)
+}
+
+/// The strings of well-formed JSON that are no names of members, quotes included.
+fn values(json: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    let strings = std::iter::from_fn(move || {
+        let start = at + bytes[at..].iter().position(|&b| b == b'"')?;
+        let mut end = start + 1;
+        while *bytes.get(end)? != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        at = end + 1;
+        Some(start..at)
+    });
+    strings.filter(move |span| !bytes[span.end..].trim_ascii_start().starts_with(b":"))
 }
 
 /// What a web manifest uses a URL for.
@@ -251,6 +293,37 @@ mod tests {
             let (same, summary) = rewrite(json);
             assert_eq!((same.as_str(), summary.skipped.get(&Reason::Syntax)), (json, Some(&1)));
         }
+    }
+
+    #[test]
+    fn strings_that_are_an_asset_as_a_whole_are_references() {
+        let url = Url::parse("https://shop.nl/s/lijst/a.json").unwrap();
+        let rewrite = |json: &str| {
+            let (bytes, summary) = rewrite_json(json.as_bytes(), &url, &ours);
+            (String::from_utf8(bytes).unwrap(), summary.rewritten)
+        };
+        let table = [
+            (r#"["/s/a.png"]"#, r#"["https://c.nl/a.fp.png"]"#, 1),
+            ("\u{feff} \"\\/s\\/a.png\"\n", "\u{feff} \"https://c.nl/a.fp.png\"\n", 1),
+            (
+                r#"{"/s/k.png" : {"é":["../a.png#x", 1, "\u002fs\u002fb.png", "x:\"" ]}, "n":null}"#,
+                r#"{"/s/k.png" : {"é":["https://c.nl/a.fp.png#x", 1, "https://c.nl/b.fp.png", "x:\"" ]}, "n":null}"#,
+                2,
+            ),
+            (r#"{"a":"zie: /s/a.png","b":"//elders.nl/a.png","c":""}"#, "", 0),
+        ];
+        for (json, expected, count) in table {
+            let expected = if count == 0 { json } else { expected };
+            assert_eq!(rewrite(json), (expected.to_owned(), count));
+        }
+        let deep = format!("{}\"/s/a.png\"{}", "[".repeat(50_000), "]".repeat(50_000));
+        let (rewritten, found) = rewrite(&deep);
+        assert!(found == 1 && rewritten.contains("[\"https://c.nl/a.fp.png\"]"));
+        let (same, summary) = rewrite_json(b"[\"/s/a.png\",]", &url, &ours);
+        assert_eq!(
+            (same.as_slice(), summary.skipped.get(&Reason::Syntax)),
+            (&b"[\"/s/a.png\",]"[..], Some(&1))
+        );
     }
 
     #[test]

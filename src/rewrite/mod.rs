@@ -17,12 +17,14 @@ mod resolver;
 mod splice;
 mod srcset;
 mod summary;
+mod svg;
 
 pub use charset::charset_is_safe;
 pub use css::rewrite_css;
 pub use html::{HtmlRewriter, Limits, rewrite_html};
-pub use json::rewrite_web_manifest;
-pub use position::position;
-pub use reference::{Reference, Site};
+pub use json::{rewrite_json, rewrite_web_manifest};
+pub use position::{Positions, position};
+pub use reference::{PropertyUse, Reference, Site};
 pub use resolver::{ManifestResolver, Mount, PublicBase, PublicBaseError, Resolver};
 pub use summary::{Reason, Summary};
+pub use svg::rewrite_svg;

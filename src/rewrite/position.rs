@@ -12,6 +12,42 @@ pub fn position(bytes: &[u8], offset: usize) -> (usize, usize) {
     (line, characters(&before[line_start..]) + 1)
 }
 
+/// Places of many offsets in one document, told in ascending order without
+/// counting from its beginning each time.
+#[derive(Clone, Debug)]
+pub struct Positions<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Positions<'a> {
+    /// At the beginning of a document.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, offset: 0, line: 1, column: 1 }
+    }
+
+    /// As [`position`]. One that lies before the last that was asked for is
+    /// counted anew.
+    pub fn at(&mut self, offset: usize) -> (usize, usize) {
+        let offset = offset.min(self.bytes.len());
+        if offset < self.offset {
+            *self = Self::new(self.bytes);
+        }
+        let passed = &self.bytes[self.offset..offset];
+        match passed.iter().rposition(|&b| b == b'\n') {
+            None => self.column += characters(passed),
+            Some(newline) => {
+                self.line += passed.iter().filter(|&&b| b == b'\n').count();
+                self.column = characters(&passed[newline + 1..]) + 1;
+            }
+        }
+        self.offset = offset;
+        (self.line, self.column)
+    }
+}
+
 fn characters(bytes: &[u8]) -> usize {
     let chunk =
         |chunk: std::str::Utf8Chunk<'_>| chunk.valid().chars().count() + chunk.invalid().len();
@@ -35,6 +71,17 @@ mod tests {
         assert_eq!(place("vier"), (4, 1));
         assert_eq!(position(text, usize::MAX), (4, 5));
         assert_eq!(position(b"", 0), (1, 1));
+    }
+
+    #[test]
+    fn places_told_one_after_another_are_the_same() {
+        let text = "één\r\ntwee drie\n\nvier".as_bytes();
+        let ends: Vec<usize> =
+            (0..=text.len()).filter(|at| std::str::from_utf8(&text[..*at]).is_ok()).collect();
+        let mut positions = Positions::new(text);
+        for at in ends.iter().chain(ends.iter().rev()).copied().chain([usize::MAX]) {
+            assert_eq!(positions.at(at), position(text, at), "{at}");
+        }
     }
 
     #[test]

@@ -15,6 +15,17 @@ pub struct Reference<'a> {
     pub site: Site,
 }
 
+/// A `var(--name)`: a relative URL in the value of the property is resolved here.
+#[derive(Clone, Copy, Debug)]
+pub struct PropertyUse<'a> {
+    /// The property, with its hyphens.
+    pub name: &'a str,
+    /// The custom property in whose value it stands; that one's uses count then.
+    pub within: Option<&'a str>,
+    /// What relative URLs are relative to here.
+    pub base: &'a Url,
+}
+
 /// What a document uses a reference for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Site {
@@ -31,4 +42,7 @@ pub enum Site {
     /// for what does not act. HTML and SVG do, and are sandboxed under
     /// fingerprinted names, where they lose their scripts, styles and images.
     Embedded,
+    /// A source map. It may be named from anywhere, and only tools for
+    /// developers read it: nothing is broken where it is missing.
+    SourceMap,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{Reference, Site};
+use super::{PropertyUse, Reference, Site};
 use crate::asset::{AssetPath, ObjectKey, media};
 use crate::manifest::{Entry, Manifest};
 
@@ -15,6 +15,19 @@ pub trait Resolver: Send + Sync {
     /// `None` to leave the reference as it is. The URL holds only characters
     /// that are safe in HTML attributes, CSS and JSON alike.
     fn resolve(&self, reference: &Reference<'_>) -> Option<String>;
+
+    /// As [`resolve`](Self::resolve), for a relative URL in the value of the
+    /// custom property `name`: it is resolved where the property is used, and
+    /// who sees one document only cannot tell where that is.
+    fn resolve_in_property(&self, name: &str, reference: &Reference<'_>) -> Option<String> {
+        let _ = (name, reference);
+        None
+    }
+
+    /// Is told of each use of a custom property.
+    fn see_use(&self, use_: &PropertyUse<'_>) {
+        let _ = use_;
+    }
 }
 
 impl<F: Fn(&Reference<'_>) -> Option<String> + Send + Sync> Resolver for F {
@@ -119,7 +132,7 @@ impl Resolver for ManifestResolver {
         let path = self.mount.asset_path(reference.url.path())?;
         let entry = self.entry(path.as_str())?;
         match reference.site {
-            Site::Plain => self.public.url_of(&entry.key),
+            Site::Plain | Site::SourceMap => self.public.url_of(&entry.key),
             Site::SameOrigin => self.same_origin.url_of(&entry.key),
             Site::Embedded if media::is_active(&entry.content_type) => None,
             Site::Manifest if !media::is_web_manifest(&entry.content_type) => None,

@@ -23,6 +23,8 @@ pub enum Reason {
     Capture,
     /// The document is in a charset that cannot be spliced.
     Charset,
+    /// A value holds an entity that only the document's own type definition explains.
+    Entity,
     /// The element sends credentials, which a fingerprinted asset cannot allow.
     Credentials,
     /// The bytes are pinned by an `integrity` that other bytes would not match.
@@ -66,6 +68,7 @@ impl Reason {
             Self::Capture => "capture",
             Self::Charset => "charset",
             Self::Credentials => "credentials",
+            Self::Entity => "entity",
             Self::Integrity => "integrity",
             Self::Memory => "memory",
             Self::Policy => "policy",

@@ -11,7 +11,7 @@ use super::release::{ReleaseSnapshot, Releases};
 use super::request::GatedRequest;
 use super::site::Site;
 use super::wanted::{Page, Policy, Wanted};
-use crate::asset::{AssetPath, ObjectKey, media};
+use crate::asset::{AssetPath, ObjectKey, may_be_hashed, media};
 use crate::manifest::Entry;
 use crate::rewrite::{ManifestResolver, Mount, PublicBase};
 use crate::semantics::encoding::AcceptEncoding;
@@ -64,7 +64,7 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
         Method::OPTIONS => {
             let cross_origin = is_reserved
                 || matches!(site.config.serve, Serve::Assets)
-                || name.as_ref().and_then(ObjectKey::for_public_name).is_some();
+                || name.as_ref().is_some_and(|name| asked.is_own_name(name));
             Target::Options { cross_origin }
         }
         _ => Target::MethodNotAllowed,
@@ -79,6 +79,12 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Whether `name` is that of an object, so that other origins may read it.
+    fn is_own_name(&self, name: &AssetPath) -> bool {
+        let listed = || self.releases.entry_of(&ObjectKey::of_public_name(name)).is_some();
+        ObjectKey::for_public_name(name).is_some() || listed()
+    }
+
     /// A name below [`SAME_ORIGIN`].
     fn own_name(&self, name: Option<&AssetPath>) -> Target {
         let Some(name) = name else { return Target::NotFound };
@@ -221,8 +227,17 @@ impl Asked<'_> {
 }
 
 /// An object that may be in the bucket although no release at hand names it.
+/// One that another tool named is served only if the publisher's digest of its
+/// bytes is with it, for nothing else proves them. Pages are none of those: a
+/// site has a page of its own for one that is missing.
 fn unlisted(name: &AssetPath) -> Option<Target> {
-    let object = ObjectKey::for_public_name(name)?;
+    let is_page = || {
+        let content_type = media::content_type(name);
+        name.split_extension().1.is_none() || media::essence(&content_type) == "text/html"
+    };
+    let named = may_be_hashed(name) && !is_page();
+    let other_tools = || named.then(|| ObjectKey::of_public_name(name));
+    let object = ObjectKey::for_public_name(name).or_else(other_tools)?;
     Some(Target::Asset(vec![Wanted::unlisted(object)], Policy::own_name(None)))
 }
 

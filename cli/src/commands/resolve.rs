@@ -12,7 +12,8 @@ use crate::exit::NotThere;
 /// Exits 3, having printed nothing, when a path is not in the release.
 #[derive(Args, Debug)]
 pub(crate) struct Resolve {
-    /// Asset paths, relative to the root of the published tree
+    /// Asset paths, relative to the root of the published tree, or the names that a build
+    /// tool's manifest in that tree gives, such as `src/main.ts`
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<String>,
 
@@ -31,7 +32,7 @@ impl Resolve {
         let stored = release::read(&which, &store, &bucket.layout, &settings.publish).await?;
         let public = &settings.publish.public;
         let url = |path: &String| {
-            let entry = stored.manifest.get(path.trim_start_matches('/'));
+            let entry = stored.manifest.resolve(path.trim_start_matches('/'));
             let url = entry.and_then(|entry| public.url_of(&entry.key));
             url.ok_or_else(|| NotThere(format!("`{path}` is not in the release")))
         };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
-use super::named;
+use super::asked;
 use crate::manifest::Manifest;
 
 /// Digits of Django's hashes.
@@ -18,8 +18,7 @@ const HASH_DIGITS: usize = 12;
 
 /// `{"hash", "paths": {path: name}, "version"}`.
 pub(super) fn write(manifest: &Manifest) -> Value {
-    let paths: BTreeMap<&str, &str> =
-        named(manifest).map(|(path, _, name)| (path.as_str(), name)).collect();
+    let paths: BTreeMap<&str, &str> = asked(manifest).map(|(path, _, name)| (path, name)).collect();
     json!({
         "hash": hash(&paths),
         "paths": paths,

@@ -3,13 +3,12 @@
 
 use serde_json::Value;
 
-use super::UrlOf;
+use super::{UrlOf, asked};
 use crate::manifest::Manifest;
 
 /// `{path: url}`.
 pub(super) fn write(manifest: &Manifest, url_of: &UrlOf<'_>) -> Value {
-    let urls = manifest.iter().filter_map(|(path, entry)| {
-        Some((path.as_str().to_owned(), Value::from(url_of(&entry.key)?)))
-    });
+    let urls = asked(manifest)
+        .filter_map(|(path, entry, _)| Some((path.to_owned(), Value::from(url_of(&entry.key)?))));
     Value::Object(urls.collect())
 }

@@ -12,13 +12,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{UrlOf, is_script};
+use super::{UrlOf, asked, is_script, named};
 use crate::asset::ObjectKey;
 use crate::manifest::Manifest;
 
 /// `{"imports": {specifier: url}, "integrity": {url: integrity}}`.
 pub(super) fn write(manifest: &Manifest, url_of: &UrlOf<'_>) -> Value {
     let (mut imports, mut integrity) = (Map::new(), Map::new());
+    let aliases = asked(manifest).skip(named(manifest).count());
+    for (name, entry, _) in aliases.filter(|(_, entry, _)| is_script(entry)) {
+        imports.extend(url_of(&entry.key).map(|url| (name.to_owned(), url.into())));
+    }
     for (path, entry) in manifest.iter().filter(|(_, entry)| is_script(entry)) {
         let Some(url) = url_of(&entry.key) else { continue };
         let plain = url_of(&ObjectKey::of_public_name(path)).filter(|plain| *plain != url);

@@ -63,6 +63,16 @@ fn named(manifest: &Manifest) -> impl Iterator<Item = (&AssetPath, &Entry, &str)
     manifest.iter().filter_map(|(path, entry)| Some((path, entry, entry.key.public_name()?)))
 }
 
+/// As [`named`], and then each asset again under the names that a build tool
+/// gave it, which templates ask for.
+fn asked(manifest: &Manifest) -> impl Iterator<Item = (&str, &Entry, &str)> {
+    let aliases = manifest.logical().aliases.iter().filter_map(|(name, path)| {
+        let entry = manifest.get(path.as_str())?;
+        Some((name.as_str(), entry, entry.key.public_name()?))
+    });
+    named(manifest).map(|(path, entry, name)| (path.as_str(), entry, name)).chain(aliases)
+}
+
 /// Whether a browser runs objects of this type as scripts or modules.
 fn is_script(entry: &Entry) -> bool {
     let essence = media::essence(&entry.content_type);

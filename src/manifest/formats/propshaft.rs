@@ -7,14 +7,14 @@
 
 use serde_json::{Value, json};
 
-use super::named;
+use super::asked;
 use crate::manifest::Manifest;
 
 /// `{path: {"digested_path", "integrity"}}`.
 pub(super) fn write(manifest: &Manifest) -> Value {
-    let entries = named(manifest).map(|(path, entry, name)| {
+    let entries = asked(manifest).map(|(path, entry, name)| {
         let value = json!({ "digested_path": name, "integrity": entry.integrity });
-        (path.as_str().to_owned(), value)
+        (path.to_owned(), value)
     });
     Value::Object(entries.collect())
 }

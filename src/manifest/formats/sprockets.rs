@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::named;
+use super::asked;
 use crate::manifest::Manifest;
 
 /// A manifest holds no times, so that the same tree gives the same release.
@@ -18,12 +18,12 @@ const MTIME: &str = "1970-01-01T00:00:00Z";
 /// `{"assets": {path: name}, "files": {name: {…}}}`.
 pub(super) fn write(manifest: &Manifest) -> Value {
     let (mut assets, mut files) = (Map::new(), Map::new());
-    for (path, entry, name) in named(manifest) {
-        assets.insert(path.as_str().to_owned(), name.into());
+    for (path, entry, name) in asked(manifest) {
+        assets.insert(path.to_owned(), name.into());
         let file = json!({
             "digest": entry.b3.to_string(),
             "integrity": entry.integrity,
-            "logical_path": path.as_str(),
+            "logical_path": path,
             "mtime": MTIME,
             "size": entry.size,
         });

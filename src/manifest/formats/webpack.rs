@@ -8,11 +8,11 @@
 
 use serde_json::Value;
 
-use super::named;
+use super::asked;
 use crate::manifest::Manifest;
 
 /// `{path: name}`.
 pub(super) fn write(manifest: &Manifest) -> Value {
-    let names = named(manifest).map(|(path, _, name)| (path.as_str().to_owned(), name.into()));
+    let names = asked(manifest).map(|(path, _, name)| (path.to_owned(), name.into()));
     Value::Object(names.collect())
 }

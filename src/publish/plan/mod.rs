@@ -113,6 +113,16 @@ pub enum Refused {
         /// The key.
         key: ObjectKey,
     },
+    /// A name that a build tool gave to other bytes before.
+    #[error(
+        "`{path}` has the name of an object with other bytes: the build gave two contents one \
+         name. Have it name files by their content, or leave its manifest out of the tree, so \
+         that the file gets a fingerprint"
+    )]
+    Reused {
+        /// The asset.
+        path: AssetPath,
+    },
 }
 
 /// Decides what has to be done to make `build` the head of a channel that
@@ -159,7 +169,7 @@ fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
         .map(|(path, entry)| {
             let (path, key, size) = (path.clone(), entry.key.clone(), entry.size);
             let reason = match stored.get(&entry.key) {
-                Some(known) if known.b3 != entry.b3 => return Err(Refused::Collision { key }),
+                Some(known) if known.b3 != entry.b3 => return Err(collision(path, key)),
                 Some(known) if same_headers(known, entry) => {
                     return Ok(Step::Keep { path, key, size });
                 }
@@ -170,6 +180,14 @@ fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
             Ok(Step::Put { path, key, size, reason })
         })
         .collect()
+}
+
+fn collision(path: AssetPath, key: ObjectKey) -> Refused {
+    if key == ObjectKey::of_public_name(&path) {
+        Refused::Reused { path }
+    } else {
+        Refused::Collision { key }
+    }
 }
 
 fn same_headers(one: &Entry, other: &Entry) -> bool {

@@ -29,6 +29,7 @@ use tokio::time::{self, Instant};
 
 use super::error::PublishError;
 use super::event::Event;
+use super::occupied;
 use super::options::Options;
 use super::plan::{Plan, Step};
 use super::source::SourceFile;
@@ -160,10 +161,22 @@ impl Upload<'_> {
     }
 
     async fn send(&self, put: &Put<'_>) -> Result<(), Failure> {
+        self.refuse_other_bytes(put).await?;
         match self.file_of_parts(put) {
             Some(file) => self.send_in_parts(put, file).await,
             None => self.send_whole(put).await,
         }
+    }
+
+    async fn refuse_other_bytes(&self, put: &Put<'_>) -> Result<(), Failure> {
+        let entry = body::entry(self.plan, put.path).map_err(Failure::Fatal)?;
+        let key = self.layout.object(put.key);
+        let free =
+            occupied::refuse_other_bytes(self.store, &key, put.path, put.key, entry.b3).await;
+        free.map_err(|error| match error {
+            PublishError::Store(error) => Failure::Store(key, error),
+            other => Failure::Fatal(other),
+        })
     }
 
     /// The file of an object that is sent in parts. What is not a copy of its

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::excerpt::Excerpt;
 use super::replacements::{Occurrence, Replacements};
-use super::{Reason, Resolver, Site, Summary};
+use super::{Reason, Resolver, Summary};
+use scan::{Found, Seen};
 
 /// Rewrites a whole style sheet that lies at `sheet`.
 ///
@@ -34,6 +35,8 @@ pub(super) enum Extent {
     Sheet,
     /// Content of an element or of an attribute.
     Inline,
+    /// The value of a declaration; of a property that takes SVG elements, or not.
+    Value { elements: bool },
 }
 
 /// Hands all references of `excerpt` to `replacements`.
@@ -42,14 +45,16 @@ pub(super) fn references(
     replacements: &mut Replacements<'_>,
     extent: Extent,
 ) {
-    scan::scan(excerpt.text(), extent, |found| {
-        if found.in_custom_property && is_relative(found.text) {
-            // It is resolved where `var()` is used, which may be another sheet.
-            return replacements.skip(Reason::Property);
+    scan::scan(excerpt.text(), extent, |seen| match seen {
+        Seen::Use { name, within } => replacements.see_use(name, within),
+        Seen::Url(Found { text, span, property, site }) => {
+            let occurrence = Occurrence { text, span, site, bar: None };
+            match property.filter(|_| is_relative(text)) {
+                None => replacements.consider(excerpt, &occurrence),
+                // It is resolved where `var()` is used, which may be another sheet.
+                Some(name) => replacements.consider_in(name, excerpt, &occurrence),
+            }
         }
-        let site = if found.same_origin { Site::SameOrigin } else { Site::Plain };
-        let occurrence = Occurrence { text: found.text, span: found.span, site, bar: None };
-        replacements.consider(excerpt, &occurrence);
     });
 }
 

@@ -4,7 +4,21 @@ use std::ops::Range;
 
 use cssparser::{CowRcStr, Parser, ParserInput, Token};
 
+use super::super::Site;
 use super::Extent;
+
+/// What a style sheet says of URLs.
+pub(super) enum Seen<'a> {
+    /// A URL.
+    Url(Found<'a>),
+    /// `var(--name)`, which puts the value of a custom property in its place.
+    Use {
+        /// With its hyphens, escapes decoded.
+        name: &'a str,
+        /// The custom property in whose value it stands.
+        within: Option<&'a str>,
+    },
+}
 
 /// A URL in a style sheet.
 pub(super) struct Found<'a> {
@@ -12,31 +26,26 @@ pub(super) struct Found<'a> {
     pub(super) text: &'a str,
     /// Where its value stands, without quotes.
     pub(super) span: Range<usize>,
-    /// Whether it stands in the value of a `--name`.
-    pub(super) in_custom_property: bool,
-    /// Whether browsers fetch it from the page's own origin only.
-    pub(super) same_origin: bool,
+    /// The `--name` in whose value it stands.
+    pub(super) property: Option<&'a str>,
+    /// What it is used for.
+    pub(super) site: Site,
 }
 
-/// Calls `see` for each URL in `css`, in order.
-pub(super) fn scan(css: &str, extent: Extent, see: impl FnMut(Found<'_>)) {
-    let mut scan = Scan {
-        css,
-        blocks: Vec::new(),
-        last: Last::Other,
-        muted: None,
-        property: None,
-        map: None,
-        see,
+/// Calls `see` for each URL and each use of a custom property in `css`, in order.
+pub(super) fn scan(css: &str, extent: Extent, see: impl FnMut(Seen<'_>)) {
+    let property = match extent {
+        Extent::Value { elements } => {
+            Some(Property { depth: 0, custom: None, elements, ancient: false })
+        }
+        Extent::Inline | Extent::Sheet => None,
     };
+    let (blocks, last) = (Vec::new(), Last::Other);
+    let mut scan = Scan { css, blocks, last, muted: None, property, map: None, see };
     each_token(css, |token, span| scan.token(token, span));
     if let (Extent::Sheet, Some(map)) = (extent, scan.map.take()) {
-        (scan.see)(Found {
-            text: &css[map.clone()],
-            span: map,
-            in_custom_property: false,
-            same_origin: false,
-        });
+        let (text, site) = (&css[map.clone()], Site::SourceMap);
+        (scan.see)(Seen::Url(Found { text, span: map, property: None, site }));
     }
 }
 
@@ -45,7 +54,7 @@ pub(super) fn scan(css: &str, extent: Extent, see: impl FnMut(Found<'_>)) {
 /// cssparser hands out the content of a block to a nested parser. Beginning
 /// anew behind the opening token gives the same tokens without recursion, so
 /// no depth of nesting can exhaust the stack.
-fn each_token(css: &str, mut see: impl FnMut(&Token<'_>, Range<usize>)) {
+fn each_token<'a>(css: &'a str, mut see: impl FnMut(&Token<'a>, Range<usize>)) {
     let mut from = 0;
     while from < css.len() {
         let mut input = ParserInput::new(&css[from..]);
@@ -76,7 +85,7 @@ struct Scan<'a, F> {
     last: Last<'a>,
     /// At this depth stands an at-rule whose URLs are names or patterns.
     muted: Option<usize>,
-    property: Option<Property>,
+    property: Option<Property<'a>>,
     /// The `sourceMappingURL`, while nothing but spaces and comments follows it.
     map: Option<Range<usize>>,
     see: F,
@@ -93,20 +102,25 @@ enum Block {
 #[derive(Eq, PartialEq)]
 enum Last<'a> {
     Import,
-    Ident(&'a str),
+    Ident(CowRcStr<'a>),
+    /// The opening of a `var()`.
+    Var,
     Other,
 }
 
 /// The declaration that the tokens belong to.
-struct Property {
+struct Property<'a> {
     depth: usize,
-    custom: bool,
+    /// The name, if it begins with two hyphens.
+    custom: Option<CowRcStr<'a>>,
     /// It takes references to SVG elements, which are bound to the origin.
     elements: bool,
+    /// Its URLs are read by browsers of old only, from the page's own origin.
+    ancient: bool,
 }
 
-impl<'a, F: FnMut(Found<'_>)> Scan<'a, F> {
-    fn token(&mut self, token: &Token<'_>, span: Range<usize>) {
+impl<'a, F: FnMut(Seen<'_>)> Scan<'a, F> {
+    fn token(&mut self, token: &Token<'a>, span: Range<usize>) {
         match token {
             Token::WhiteSpace(_) => return,
             Token::Comment(text) => {
@@ -126,13 +140,19 @@ impl<'a, F: FnMut(Found<'_>)> Scan<'a, F> {
             }
             Token::UnquotedUrl(text) => self.url(text, unquoted(self.css, span)),
             Token::AtKeyword(name) => self.at_rule(name),
-            Token::Ident(_) => self.last = Last::Ident(&self.css[span]),
-            Token::Colon => self.declare(&last),
+            Token::Ident(name) if last == Last::Var => self.use_property(name),
+            Token::Ident(name) => self.last = Last::Ident(name.clone()),
+            Token::Colon => self.declare(last),
             Token::Semicolon => self.leave_rule(),
-            Token::Function(name) => self.blocks.push(block(name)),
+            Token::Function(name) => {
+                self.blocks.push(block(name));
+                self.last = if name.eq_ignore_ascii_case("var") { Last::Var } else { Last::Other };
+            }
             Token::ParenthesisBlock | Token::SquareBracketBlock => self.blocks.push(Block::Other),
             Token::CurlyBracketBlock => {
-                self.leave_rule();
+                if !self.is_custom_value() {
+                    self.leave_rule();
+                }
                 self.blocks.push(Block::Other);
             }
             Token::CloseParenthesis | Token::CloseSquareBracket | Token::CloseCurlyBracket => {
@@ -143,16 +163,25 @@ impl<'a, F: FnMut(Found<'_>)> Scan<'a, F> {
     }
 
     fn url(&mut self, text: &str, span: Range<usize>) {
-        if self.muted.is_some() {
+        let ancient = self.property.as_ref().is_some_and(|property| property.ancient);
+        if ancient || self.muted.is_some() {
             return;
         }
-        let property = self.property.as_ref();
-        (self.see)(Found {
-            text,
-            span,
-            in_custom_property: property.is_some_and(|p| p.custom),
-            same_origin: property.is_some_and(|p| p.elements) && text.contains('#'),
-        });
+        let elements = self.property.as_ref().is_some_and(|property| property.elements);
+        let site = if elements && text.contains('#') { Site::SameOrigin } else { Site::Plain };
+        let property = self.property.as_ref().and_then(|property| property.custom.as_deref());
+        (self.see)(Seen::Url(Found { text, span, property, site }));
+    }
+
+    fn use_property(&mut self, name: &str) {
+        let within = self.property.as_ref().and_then(|property| property.custom.as_deref());
+        (self.see)(Seen::Use { name, within });
+    }
+
+    /// Whether a `{` here belongs to the value of a custom property: what begins
+    /// with a dashed name and a colon is never a selector.
+    fn is_custom_value(&self) -> bool {
+        self.property.as_ref().is_some_and(|property| property.custom.is_some())
     }
 
     fn at_rule(&mut self, name: &str) {
@@ -164,11 +193,12 @@ impl<'a, F: FnMut(Found<'_>)> Scan<'a, F> {
         }
     }
 
-    fn declare(&mut self, last: &Last<'_>) {
+    fn declare(&mut self, last: Last<'a>) {
         if let (Last::Ident(name), None) = (last, &self.property) {
             let elements = ELEMENT_PROPERTIES.iter().any(|n| name.eq_ignore_ascii_case(n));
-            let custom = name.starts_with("--");
-            self.property = Some(Property { depth: self.blocks.len(), custom, elements });
+            let ancient = ANCIENT_PROPERTIES.iter().any(|n| name.eq_ignore_ascii_case(n));
+            let custom = name.starts_with("--").then_some(name);
+            self.property = Some(Property { depth: self.blocks.len(), custom, elements, ancient });
         }
     }
 
@@ -202,6 +232,9 @@ const ELEMENT_PROPERTIES: [&str; 11] = [
     "marker-start",
     "stroke",
 ];
+
+/// Internet Explorer's scripts by style.
+const ANCIENT_PROPERTIES: [&str; 2] = ["-ms-behavior", "behavior"];
 
 fn block(function: &CowRcStr<'_>) -> Block {
     let takes_urls = ["url", "src", "image-set", "-webkit-image-set"];

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::rewrite::Reference;
+use crate::rewrite::{Reference, Site};
 
 /// Everything below `/s/` of the sheet's own origin is ours.
 fn ours(reference: &Reference<'_>) -> Option<String> {
@@ -90,6 +90,26 @@ fn urls_are_replaced_in_the_form_they_were_written() {
 }
 
 #[test]
+fn rare_forms_are_replaced_as_well() {
+    let table = [
+        ("a{--x:{y:z};b:url(../a.png)}", "a{--x:{y:z};b:url(https://c.nl/a.fp.png)}"),
+        ("a{b:var(--x,url(../a.png))}", "a{b:var(--x,url(https://c.nl/a.fp.png))}"),
+        ("a{b:src('../a.png' x(y))}", "a{b:src('https://c.nl/a.fp.png' x(y))}"),
+        ("a{b:url('../a.png' x('/s/b.png'))}", "a{b:url('https://c.nl/a.fp.png' x('/s/b.png'))}"),
+        (
+            "@import url(\"b.css\")supports(a:b);",
+            "@import url(\"https://c.nl/css/b.fp.css\")supports(a:b);",
+        ),
+        ("@im\\70ort'b.css';", "@im\\70ort'https://c.nl/css/b.fp.css';"),
+    ];
+    for (css, expected) in table {
+        let (rewritten, summary) = rewrite(css);
+        assert_eq!(rewritten, expected);
+        assert!(summary.rewritten == 1 && summary.skipped.is_empty(), "{css}: {summary:?}");
+    }
+}
+
+#[test]
 fn what_is_no_reference_of_ours_is_left_alone() {
     let table = [
         "/* url(../a.png) @import 'b.css' */",
@@ -110,6 +130,10 @@ fn what_is_no_reference_of_ours_is_left_alone() {
         "a{b:myurl('/s/a.png')}",
         "/*# sourceMappingURL=app.css.map */a{}",
         "a{b:url(/s/\u{0}.png)}",
+        "a{filter:progid:DXImageTransform.Microsoft.AlphaImageLoader(src='/s/a.png',sizingMethod='scale')}",
+        "a{behavior:url(/s/a.htc);-ms-behavior:url('/s/a.htc')}",
+        "@import url(//elders.nl/s/a.css) layer(x);",
+        "a{--x:'/s/a.png'}",
     ];
     for css in table {
         assert_eq!(rewrite(css), (css.to_owned(), Summary::default()));
@@ -121,6 +145,8 @@ fn what_is_ours_and_left_alone_is_counted() {
     let table = [
         ("a{--x:url(a.png)}", Reason::Property),
         ("a{--x : foo(url('a.png'))}", Reason::Property),
+        ("a{--x:{b:url(a.png);c:d}}", Reason::Property),
+        ("a{--x:var(--y,url(a.png))}", Reason::Property),
         ("a{b:url(a.png?size=2)}", Reason::Query),
         (r"a{b:url(a.png\#\28 )}", Reason::Suffix),
     ];
@@ -138,6 +164,49 @@ fn a_reference_after_a_muted_rule_is_seen() {
     assert_eq!(
         css,
         "@namespace url(/s/a.png);@import 'https://c.nl/css/b.fp.css';@document url(x){a{b:url(https://c.nl/css/c.fp.png)}}"
+    );
+}
+
+/// Notes uses of properties, and answers for relative URLs in their values.
+#[derive(Default)]
+struct Noting(Mutex<Vec<String>>);
+
+impl Resolver for Noting {
+    fn resolve(&self, reference: &Reference<'_>) -> Option<String> {
+        ours(reference)
+    }
+
+    fn resolve_in_property(&self, name: &str, reference: &Reference<'_>) -> Option<String> {
+        self.0.lock().unwrap().push(format!("{name}={}", reference.text));
+        ours(reference)
+    }
+
+    fn see_use(&self, use_: &crate::rewrite::PropertyUse<'_>) {
+        let within = use_.within.unwrap_or_default();
+        self.0.lock().unwrap().push(format!("{within}>{}@{}", use_.name, use_.base.path()));
+    }
+}
+
+#[test]
+fn a_resolver_hears_of_custom_properties_in_their_order() {
+    let css = "a{--x:url(a.png);b:var(--x)}c{d:e( VAR( --y , var(--z)))}\n\
+        f{--q:var(--x) url('b.png');--\\78 y:var(--r)}g:hover{h:url(c.png)}";
+    let sheet = Url::parse("https://shop.nl/s/css/app.css").unwrap();
+    let noting = Noting::default();
+    let (bytes, summary) = rewrite_css(css.as_bytes(), &sheet, &noting);
+    let expected = [
+        "--x=a.png",
+        ">--x@/s/css/app.css",
+        ">--y@/s/css/app.css",
+        ">--z@/s/css/app.css",
+        "--q>--x@/s/css/app.css",
+        "--q=b.png",
+        "--xy>--r@/s/css/app.css",
+    ];
+    assert_eq!(noting.0.into_inner().unwrap(), expected);
+    assert_eq!((summary.rewritten, summary.skipped.len()), (3, 0));
+    assert!(
+        String::from_utf8(bytes).unwrap().starts_with("a{--x:url(https://c.nl/css/a.fp.png);b")
     );
 }
 

@@ -11,7 +11,7 @@ use url::Url;
 use super::excerpt::Excerpt;
 use super::policy::{Fetch, Policies};
 use super::splice::{Edit, splice};
-use super::{Reason, Reference, Resolver, Site, Summary};
+use super::{PropertyUse, Reason, Reference, Resolver, Site, Summary};
 
 /// Longest URL that is looked at, in bytes. An asset path of 900 bytes has
 /// 2,700 when percent-encoded; what is longer, such as `data:`, is never ours.
@@ -63,14 +63,44 @@ impl<'r> Replacements<'r> {
         }
         let Some(url) = self.resolve(found.text) else { return };
         let wording = Wording::of(excerpt, found);
-        let reference = Reference {
-            offset: wording.place.start,
-            text: wording.text,
-            url: &url,
-            site: found.site,
-        };
-        let Some(answer) = self.resolver.resolve(&reference) else { return };
-        match self.edit(found, &wording, &url, &answer) {
+        let answer = self.resolver.resolve(&wording.reference(&url, found.site));
+        self.take(found, &wording, &url, answer);
+    }
+
+    /// Decides on one occurrence that is relative, and stands in the value of
+    /// the custom property `name`.
+    pub(super) fn consider_in(
+        &mut self,
+        name: &str,
+        excerpt: &Excerpt<'_>,
+        found: &Occurrence<'_>,
+    ) {
+        if found.text.len() > URL_BYTES_MAX || !excerpt.is_legible(&found.span) {
+            return;
+        }
+        let Some(url) = self.resolve(found.text) else { return };
+        let wording = Wording::of(excerpt, found);
+        let reference = wording.reference(&url, found.site);
+        match self.resolver.resolve_in_property(name, &reference) {
+            None => self.skip(Reason::Property),
+            answer => self.take(found, &wording, &url, answer),
+        }
+    }
+
+    /// Tells the resolver of a `var()`.
+    pub(super) fn see_use(&self, name: &str, within: Option<&str>) {
+        self.resolver.see_use(&PropertyUse { name, within, base: self.base });
+    }
+
+    fn take(
+        &mut self,
+        found: &Occurrence<'_>,
+        wording: &Wording<'_>,
+        url: &Url,
+        answer: Option<String>,
+    ) {
+        let Some(answer) = answer else { return };
+        match self.edit(found, wording, url, &answer) {
             Ok(edit) => {
                 self.edits.push(edit);
                 self.summary.rewritten += 1;
@@ -170,6 +200,10 @@ impl<'a> Wording<'a> {
         let start =
             place.start + (found.text.len() - found.text.trim_start_matches(is_trimmed).len());
         Self { text, place: start..start + text.len(), verbatim }
+    }
+
+    fn reference(&self, url: &'a Url, site: Site) -> Reference<'a> {
+        Reference { offset: self.place.start, text: self.text, url, site }
     }
 
     /// Puts `answer` in the place of everything before the fragment.

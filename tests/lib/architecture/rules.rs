@@ -31,6 +31,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("mime_guess", &["asset/media.rs"]),
     ("moka", &["shield/cache/memory.rs"]),
     ("petgraph", &["publish/graph.rs"]),
+    ("quick_xml", &["rewrite/svg/"]),
     ("s3s", &["bucket/"]),
     ("walkdir", &["publish/scan"]),
 ];

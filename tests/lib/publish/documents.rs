@@ -159,3 +159,69 @@ fn a_document_too_large_to_be_read_is_published_as_it_is_and_reported() {
     let entry = build.manifest().get("a.css").unwrap();
     assert_eq!((entry.size, entry.refs.len()), (32 * 1024 * 1024 + 1, 0));
 }
+
+#[tokio::test]
+async fn an_svg_file_is_a_document() {
+    let svg =
+        "<svg xmlns='http://www.w3.org/2000/svg'><image href='a.png'/><use href='b.svg#x'/></svg>";
+    let files = [("img/c.svg", svg), ("img/b.svg", "<svg/>"), ("img/a.png", "image")];
+    let store = Arc::new(MemoryStore::default());
+    let release = publish_to(&tree(&files), &*store, "n1").await.unwrap();
+    whole_head(&store).await.unwrap();
+    let found = text(&*store, &release.manifest.get("img/c.svg").unwrap().key).await;
+    let own = release.manifest.get("img/b.svg").unwrap().key.public_name().unwrap();
+    let image = url(&release.manifest, "img/a.png");
+    let expected = svg.replace("a.png", &image).replace("b.svg", &format!("/_a/{own}"));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_svg_file_that_is_broken_stays_and_is_reported() {
+    let files = [
+        ("a.svg", "<svg><image href='a.png'></svg>"),
+        ("b.svg", "<!DOCTYPE svg [<!ENTITY x 'a'>]><svg><image href='&x;.png'/></svg>"),
+        ("a.png", "image"),
+    ];
+    let build = build(&tree(&files), &options()).unwrap();
+    let found: Vec<_> = build.warnings().iter().map(Problem::to_string).collect();
+    let left = "warning: references in it may be left as they are";
+    let expected = [
+        format!("a.svg: {left}: it is not well-formed"),
+        format!("b.svg: {left}: an entity of its own is not expanded"),
+    ];
+    assert_eq!(found, expected);
+    assert!(build.manifest().get("a.svg").unwrap().refs.is_empty());
+}
+
+#[tokio::test]
+async fn json_is_read_where_it_is_named_and_never_dangles() {
+    let json = r#"{"img/a.png":"img/a.png","text":"hello","list":["\/img\/a.png","gone.png"]}"#;
+    let files = [("shop.json", json), ("other.json", json), ("img/a.png", "image")];
+    let json_named =
+        Options { json: awning::publish::Ignore::parse(&["shop.json"]).unwrap(), ..options() };
+    let store = Arc::new(MemoryStore::default());
+    let dir = tree(&files);
+    let release = publish_with(&dir, &*store, &json_named, "n1").await.unwrap();
+    let read = async |path: &str| text(&*store, &release.manifest.get(path).unwrap().key).await;
+    let image = url(&release.manifest, "img/a.png");
+    let expected =
+        format!(r#"{{"img/a.png":"{image}","text":"hello","list":["{image}","gone.png"]}}"#);
+    assert_eq!(read("shop.json").await, expected);
+    assert_eq!(read("other.json").await, json);
+    assert!(build(&dir, &json_named).unwrap().warnings().is_empty());
+}
+
+#[test]
+fn a_missing_source_map_never_stops_a_publish() {
+    let dir = tree(&[
+        ("a.css", "a{}\n/*# sourceMappingURL=gone.css.map */"),
+        ("b.css", "a{}/*# sourceMappingURL=b.css.map */"),
+        ("b.css.map", r#"{"version":3,"file":"b.css","sources":["b.scss"],"sourceRoot":"/"}"#),
+    ]);
+    let strict = build(&dir, &Options { strict: true, ..options() }).unwrap();
+    let found: Vec<_> = strict.warnings().iter().map(Problem::to_string).collect();
+    assert_eq!(found, ["a.css:2:22: warning: the source map `gone.css.map` is not in the tree"]);
+    assert_eq!(strict.warnings()[0].kind, awning::publish::Kind::SourceMap);
+    let refs = |path: &str| strict.manifest().get(path).unwrap().refs.len();
+    assert_eq!((refs("b.css"), refs("b.css.map")), (1, 0), "a map refers to nothing");
+}
