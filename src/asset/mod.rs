@@ -6,5 +6,5 @@ pub mod media;
 mod path;
 
 pub use fingerprint::{Blake3, Digest, DigestError, Fingerprint};
-pub use key::{KeyError, KeyLayout, ObjectKey};
+pub use key::{KeyError, KeyLayout, ObjectKey, PREFIX_BYTES_MAX};
 pub use path::{AssetPath, AssetPathError};

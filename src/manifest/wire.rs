@@ -34,6 +34,8 @@ pub enum ManifestError {
 #[derive(Deserialize, Serialize)]
 struct Wire<E> {
     entries: E,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<Digest>,
     schema: String,
 }
 
@@ -42,7 +44,7 @@ impl Manifest {
     ///
     /// The same entries give the same bytes on every machine.
     pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
-        let wire = Wire { entries: &self.entries, schema: SCHEMA.to_owned() };
+        let wire = Wire { entries: &self.entries, policy: self.policy, schema: SCHEMA.to_owned() };
         let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge(bytes.len()));
@@ -63,7 +65,7 @@ impl Manifest {
         if wire.schema != SCHEMA {
             return Err(ManifestError::Schema(wire.schema));
         }
-        Ok(Self { entries: wire.entries })
+        Ok(Self { entries: wire.entries, policy: wire.policy })
     }
 }
 
@@ -107,6 +109,16 @@ mod tests {
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.starts_with(r#"{"entries":{"css/app.css":{"b3":""#), "{text}");
         assert!(text.ends_with(r#""schema":"awning.manifest/v1"}"#), "{text}");
+    }
+
+    #[test]
+    fn rules_make_another_release_of_the_same_entries() {
+        let policy = Some(Digest::of(b"rules"));
+        let (release, bytes) = manifest().under(policy).to_bytes().unwrap();
+        assert_ne!(release, manifest().to_bytes().unwrap().0);
+        assert_eq!(Manifest::from_bytes(release, &bytes).unwrap().policy(), policy);
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains(&format!(r#"}},"policy":"{}","schema""#, policy.unwrap())), "{text}");
     }
 
     #[test]

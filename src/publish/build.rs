@@ -13,18 +13,17 @@ use super::lint;
 use super::objects::{Made, Objects};
 use super::options::Options;
 use super::parallel::parallel;
-use super::problem::{Ignored, Problem, Severity};
+use super::problem::{Ignored, Kind, Problem, Severity};
+use super::rules::{References, Rules};
 use super::scan;
+use super::secret::{self, Prefixes, Search};
 use super::settle::{Named, Reading, settle};
 use super::source::{ReadError, SourceFile};
-use crate::asset::{AssetPath, Digest, media};
+use crate::asset::{AssetPath, Digest};
 use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
 
-/// `Cache-Control` of objects under their fingerprinted names.
-const CACHE_IMMUTABLE: &str = "public, max-age=31536000, immutable";
-
-/// Bytes at the beginning of a file in which a private key is looked for.
-const KEY_SEARCH_BYTES: usize = 64 * 1024;
+/// Bytes of a document that are searched for secrets at a time.
+const SEARCH_BYTES: usize = 64 * 1024;
 
 /// The release that a source tree makes, ready to be planned.
 #[derive(Debug)]
@@ -69,20 +68,29 @@ pub fn build(
     let scan = scan::scan(source, &options.ignore, scan::LIMITS).map_err(BuildError::Source)?;
     let bytes = scan.files.iter().map(|file| file.stamp.bytes).sum();
     events(Event::Scanned { files: scan.files.len(), bytes });
+    let space = space.keeping(stable(&scan.files, &options.rules));
 
-    let read = read_all(&scan.files, &space, events);
+    let read = read_all(&scan.files, &space, options, events);
     let mut problems = scan.problems;
+    problems.extend(
+        scan.files.iter().flat_map(|file| {
+            lint::field_problems(&file.asset, &options.rules.for_path(&file.asset))
+        }),
+    );
     let mut readings = Vec::with_capacity(read.len());
     for (reading, found) in read {
         problems.extend(found);
         readings.extend(reading);
     }
+    problems = options.rules.judge(problems);
     if options.strict {
         problems.iter_mut().for_each(|problem| problem.severity = Severity::Error);
     }
     let warnings = without_errors(problems)?;
     let settled = settle(&scan.files, &readings, &space).map_err(BuildError::Problems)?;
-    assemble(scan.files, readings, settled, space, warnings, scan.ignored)
+    let (manifest, objects) = assemble(scan.files, readings, settled, space, &options.rules);
+    let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
+    Ok(Build { manifest, release, objects, warnings, ignored: scan.ignored })
 }
 
 impl Build {
@@ -107,25 +115,41 @@ impl Build {
     }
 }
 
+/// The assets that keep their logical URLs.
+fn stable(files: &[SourceFile], rules: &Rules) -> BTreeSet<AssetPath> {
+    let assets = files.iter().map(|file| &file.asset);
+    assets.filter(|asset| !rules.for_path(asset).fingerprint.value).cloned().collect()
+}
+
+/// What kind of document a file is, if it is one: by its name, or by a rule.
+fn document(file: &SourceFile, options: &Options) -> Option<Document> {
+    match options.rules.for_path(&file.asset).references.value {
+        Some(References::None) => None,
+        Some(References::Json) | None => Document::of(&file.asset),
+    }
+}
+
 /// Reads all files. A file that cannot be read has a problem instead of a reading.
 fn read_all(
     files: &[SourceFile],
     space: &UrlSpace,
+    options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Vec<(Option<Reading>, Vec<Problem>)> {
+    let prefixes = Prefixes::known();
     let known: BTreeSet<&AssetPath> = files.iter().map(|file| &file.asset).collect();
     let (mut count, mut bytes) = (0, 0);
     let read = |file: &SourceFile| {
-        let read = match Document::of(&file.asset) {
+        let read = match document(file, options) {
             Some(document) if file.stamp.bytes <= DOCUMENT_BYTES_MAX => {
-                read_document(file, document, space, &known)
+                read_document(file, document, space, &known, &prefixes)
             }
-            Some(_) => read_plain(file).map(|(reading, mut problems)| {
+            Some(_) => read_plain(file, &prefixes).map(|(reading, mut problems)| {
                 let message = format!("more than {DOCUMENT_BYTES_MAX} bytes: published unread");
                 problems.push(Problem::warning(&file.asset, message));
                 (reading, problems)
             }),
-            None => read_plain(file),
+            None => read_plain(file, &prefixes),
         };
         let (reading, problems) = match read {
             Ok((reading, problems)) => (Some(reading), problems),
@@ -141,15 +165,16 @@ fn read_all(
     read.into_iter().map(|(reading, problems, _)| (reading, problems)).collect()
 }
 
-fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>), ReadError> {
-    let mut hashes = Hashes::default();
-    let mut head = Vec::new();
+fn read_plain(
+    file: &SourceFile,
+    prefixes: &Prefixes,
+) -> Result<(Reading, Vec<Problem>), ReadError> {
+    let (mut hashes, mut search) = (Hashes::default(), prefixes.search());
     file.read(|chunk| {
-        let wanted = KEY_SEARCH_BYTES - head.len();
-        head.extend_from_slice(&chunk[..wanted.min(chunk.len())]);
+        search.update(chunk);
         hashes.update(chunk);
     })?;
-    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, &head)))
+    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, search)))
 }
 
 fn read_document(
@@ -157,9 +182,12 @@ fn read_document(
     document: Document,
     space: &UrlSpace,
     known: &BTreeSet<&AssetPath>,
+    prefixes: &Prefixes,
 ) -> Result<(Reading, Vec<Problem>), ReadError> {
     let bytes = file.read_whole()?;
-    let mut problems = secrets(&file.asset, &bytes[..bytes.len().min(KEY_SEARCH_BYTES)]);
+    let mut search = prefixes.search();
+    bytes.chunks(SEARCH_BYTES).for_each(|chunk| search.update(chunk));
+    let mut problems = secrets(&file.asset, search);
     let Found { assets, dangling } = document.references(&file.asset, &bytes, space, known);
     problems.extend(dangling);
     let reading = if assets.is_empty() {
@@ -170,12 +198,17 @@ fn read_document(
     Ok((reading, problems))
 }
 
-fn secrets(path: &AssetPath, head: &[u8]) -> Vec<Problem> {
-    if lint::holds_private_key(head) {
-        vec![Problem::error(path, "holds a private key: remove it, or ignore the file")]
-    } else {
-        Vec::new()
-    }
+/// What a search found, as problems. What may be meant for browsers is told only.
+fn secrets(path: &AssetPath, search: Search<'_>) -> Vec<Problem> {
+    let problem = |secret::Found { secret, line, column }| {
+        let message = format!("holds {}: {}", secret.what, lint::OR_ELSE);
+        let problem = match secret.may_be_public {
+            true => Problem::warning(path, message),
+            false => Problem::error(path, message),
+        };
+        problem.of(Kind::Secret).at(line, column)
+    };
+    search.finish().into_iter().map(problem).collect()
 }
 
 fn without_errors(mut problems: Vec<Problem>) -> Result<Vec<Problem>, BuildError> {
@@ -191,9 +224,8 @@ fn assemble(
     readings: Vec<Reading>,
     settled: Vec<Named>,
     space: UrlSpace,
-    warnings: Vec<Problem>,
-    ignored: Vec<Ignored>,
-) -> Result<Build, BuildError> {
+    rules: &Rules,
+) -> (Manifest, Objects) {
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut made = BTreeMap::new();
@@ -203,25 +235,25 @@ fn assemble(
             Reading::Plain(_) => (None, BTreeSet::new()),
             Reading::Document { document, assets, .. } => (Some(document), assets),
         };
+        let policy = rules.for_path(&file.asset);
         let entry = Entry {
             b3: output.b3,
-            cache: CACHE_IMMUTABLE.to_owned(),
-            content_type: media::content_type(&file.asset),
-            headers: BTreeMap::new(),
+            cache: policy.cache_control.value.to_owned(),
+            headers: policy.entry_headers(),
             integrity: output.integrity.clone(),
             key: key.clone(),
             refs: refs.into_iter().collect(),
             size: output.size,
-            stable: false,
-            tags: Vec::new(),
+            stable: !policy.fingerprint.value,
+            tags: policy.tags.value.iter().map(ToString::to_string).collect(),
+            content_type: policy.content_type.value.into_owned(),
             variants: BTreeMap::new(),
         };
         names.insert(file.asset.clone(), key);
         entries.insert(file.asset.clone(), entry);
         made.insert(file.asset.clone(), Made { file, document, output });
     }
-    let manifest = Manifest::new(entries);
-    let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
+    let manifest = Manifest::new(entries).under(rules.digest());
     let objects = Objects { space: space.into(), names: names.into(), made: made.into() };
-    Ok(Build { manifest, release, objects, warnings, ignored })
+    (manifest, objects)
 }

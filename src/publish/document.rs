@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use url::{ParseError, Url};
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::asset::{AssetPath, ObjectKey, media};
 use crate::rewrite::{
     Limits, Mount, PublicBase, Reference, Resolver, Site, position, rewrite_css, rewrite_html,
@@ -40,6 +40,8 @@ pub(super) struct UrlSpace {
     mount: Mount,
     public: PublicBase,
     same_origin: PublicBase,
+    /// Assets that keep their logical URLs.
+    stable: BTreeSet<AssetPath>,
 }
 
 /// The references of one document.
@@ -96,7 +98,8 @@ impl Document {
             } else {
                 let (line, column) = position(bytes, offset);
                 let message = format!("`{}` names no asset", text.escape_debug());
-                found.dangling.push(Problem::warning(path, message).at(line, column));
+                let problem = Problem::warning(path, message).of(Kind::Dangling);
+                found.dangling.push(problem.at(line, column));
             }
         }
         found
@@ -140,7 +143,18 @@ impl UrlSpace {
             mount: mount.clone(),
             public: public.clone(),
             same_origin: same_origin.clone(),
+            stable: BTreeSet::new(),
         })
+    }
+
+    /// The same, with references to these assets left as they are.
+    pub(super) fn keeping(self, stable: BTreeSet<AssetPath>) -> Self {
+        Self { stable, ..self }
+    }
+
+    /// Whether references to an asset stay as they are.
+    pub(super) fn keeps(&self, asset: &AssetPath) -> bool {
+        self.stable.contains(asset)
     }
 
     /// The URL of a document. That of an `index.html` is not the one of its
@@ -161,6 +175,7 @@ impl UrlSpace {
 
     fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
         match site {
+            _ if self.keeps(asset) => None,
             Site::Plain => self.public.url_of(key),
             Site::SameOrigin => self.same_origin.url_of(key),
             Site::Embedded if media::is_active(&media::content_type(asset)) => None,

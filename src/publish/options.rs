@@ -2,6 +2,7 @@
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::rules::Rules;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub same_origin: PublicBase,
     /// Files that are left out.
     pub ignore: Ignore,
+    /// What is done with each file.
+    pub rules: Rules,
     /// Whether references that name no asset are refused instead of reported.
     pub strict: bool,
     /// Whether more than half of the channel's files or bytes may go.
@@ -47,6 +50,7 @@ impl Options {
             public,
             same_origin,
             ignore: Ignore::default(),
+            rules: Rules::default(),
             strict: false,
             allow_shrink: false,
             order: 0,
@@ -84,10 +88,7 @@ impl Ignore {
         for glob in &globs {
             set.add(glob.clone());
         }
-        let set = set.build().map_err(|source| IgnoreError {
-            glob: source.glob().unwrap_or_default().to_owned(),
-            source,
-        })?;
+        let set = set.build().map_err(IgnoreError::of_set)?;
         Ok(Self { globs, set })
     }
 
@@ -98,7 +99,14 @@ impl Ignore {
     }
 }
 
-fn parse_glob(text: &str) -> Result<Glob, IgnoreError> {
+impl IgnoreError {
+    /// Patterns that are right each, and too much together.
+    pub(super) fn of_set(source: globset::Error) -> Self {
+        Self { glob: source.glob().unwrap_or_default().to_owned(), source }
+    }
+}
+
+pub(super) fn parse_glob(text: &str) -> Result<Glob, IgnoreError> {
     GlobBuilder::new(text)
         .literal_separator(true)
         .build()

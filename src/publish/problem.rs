@@ -16,6 +16,29 @@ pub enum Severity {
     Warning,
 }
 
+/// What a problem is about, so that rules can say how bad it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// The tree itself: links, sizes, files that cannot be read or named.
+    Tree,
+    /// A name that works here, but not everywhere.
+    Name,
+    /// What looks like a secret, by its name or its content.
+    Secret,
+    /// A reference that names no asset.
+    Dangling,
+    /// A source map that is not in the tree. Only tools for developers miss it.
+    SourceMap,
+    /// A relative URL in a custom property: what it names depends on who uses it.
+    Property,
+    /// A document, or a part of one, whose references could not be read.
+    Unparsed,
+    /// A file that a build named by its content, and that had to be rewritten.
+    Rehashed,
+}
+
 /// Something wrong in the source tree.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Problem {
@@ -27,6 +50,8 @@ pub struct Problem {
     pub place: Option<Place>,
     /// How bad it is.
     pub severity: Severity,
+    /// What it is about.
+    pub kind: Kind,
     /// What is wrong.
     pub message: String,
 }
@@ -56,6 +81,7 @@ impl Problem {
             path: path.to_string(),
             place: None,
             severity: Severity::Error,
+            kind: Kind::Tree,
             message: message.to_string(),
         }
     }
@@ -78,9 +104,42 @@ impl Problem {
         Self { place: Some(Place { line, column }), ..self }
     }
 
+    /// The same problem as one of `kind`.
+    pub(super) fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Whether it stops the publish.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+}
+
+impl Kind {
+    /// Every kind whose severity rules can set. What cannot be published at all
+    /// is not among them.
+    pub const RULED: [Self; 7] = [
+        Self::Name,
+        Self::Secret,
+        Self::Dangling,
+        Self::SourceMap,
+        Self::Property,
+        Self::Unparsed,
+        Self::Rehashed,
+    ];
+
+    /// The word for it, in reports and in rules.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tree => "tree",
+            Self::Name => "name",
+            Self::Secret => "secret",
+            Self::Dangling => "dangling",
+            Self::SourceMap => "source-map",
+            Self::Property => "property",
+            Self::Unparsed => "unparsed",
+            Self::Rehashed => "rehashed",
+        }
     }
 }
 
@@ -115,9 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_has_one_word() {
+        for kind in Kind::RULED {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
     fn a_problem_has_flat_json() {
-        let json = serde_json::to_string(&Problem::warning("a", "m").at(1, 2)).unwrap();
-        let expected = r#"{"path":"a","line":1,"column":2,"severity":"warning","message":"m"}"#;
+        let problem = Problem::warning("a", "m").of(Kind::SourceMap).at(1, 2);
+        let json = serde_json::to_string(&problem).unwrap();
+        let expected = r#"{"path":"a","line":1,"column":2,"severity":"warning","kind":"source-map","message":"m"}"#;
         assert_eq!(json, expected);
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn settle(
     let mut settled: Vec<Named> = Vec::with_capacity(files.len());
     let mut names = BTreeMap::new();
     let mut problems = Vec::new();
-    for level in graph::levels(&references(files, readings)) {
+    for level in graph::levels(&references(files, readings, space)) {
         let settling = Settling { files, readings, space, names: &names };
         let first = settled.len();
         for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
@@ -54,14 +54,16 @@ pub(super) fn settle(
     if problems.is_empty() { Ok(settled) } else { Err(problems) }
 }
 
-/// What each file refers to, by places in the list of files.
-fn references(files: &[SourceFile], readings: &[Reading]) -> Vec<Vec<usize>> {
+/// What each file refers to, by places in the list of files. What keeps its
+/// URL is named without regard to who refers to it.
+fn references(files: &[SourceFile], readings: &[Reading], space: &UrlSpace) -> Vec<Vec<usize>> {
     let places: BTreeMap<&AssetPath, usize> =
         files.iter().enumerate().map(|(place, file)| (&file.asset, place)).collect();
     let of = |reading: &Reading| match reading {
         Reading::Plain(_) => Vec::new(),
         Reading::Document { assets, .. } => {
-            assets.iter().filter_map(|asset| places.get(asset).copied()).collect()
+            let renamed = assets.iter().filter(|asset| !space.keeps(asset));
+            renamed.filter_map(|asset| places.get(asset).copied()).collect()
         }
     };
     readings.iter().map(of).collect()

@@ -167,6 +167,8 @@ impl Upload<'_> {
         let headers = ObjectHeaders {
             content_type: Some(entry.content_type.clone()),
             cache_control: Some(entry.cache.clone()),
+            content_disposition: entry.stored_field("content-disposition").cloned(),
+            content_language: entry.stored_field("content-language").cloned(),
             meta: [("blake3".to_owned(), digest.to_string())].into(),
             ..ObjectHeaders::default()
         };

@@ -1,5 +1,6 @@
 //! `awning resolve`: asset paths to public URLs, for scripts.
 
+use awning::asset::AssetPath;
 use awning::store::s3::Profile;
 use clap::Args;
 
@@ -31,8 +32,11 @@ impl Resolve {
         let stored = release::read(&which, &store, &bucket.layout, &settings.publish).await?;
         let public = &settings.publish.public;
         let url = |path: &String| {
-            let entry = stored.manifest.get(path.trim_start_matches('/'));
-            let url = entry.and_then(|entry| public.url_of(&entry.key));
+            let path = path.trim_start_matches('/');
+            let asset = AssetPath::parse(path).ok();
+            let url = asset.and_then(|asset| {
+                public.url_of(&stored.manifest.get(asset.as_str())?.named_by(&asset))
+            });
             url.ok_or_else(|| NotThere(format!("`{path}` is not in the release")))
         };
         let urls = self.paths.iter().map(url).collect::<Result<Vec<_>, _>>()?;

@@ -9,7 +9,7 @@ use crate::manifest::Manifest;
 /// `{path: url}`.
 pub(super) fn write(manifest: &Manifest, url_of: &UrlOf<'_>) -> Value {
     let urls = manifest.iter().filter_map(|(path, entry)| {
-        Some((path.as_str().to_owned(), Value::from(url_of(&entry.key)?)))
+        Some((path.as_str().to_owned(), Value::from(url_of(&entry.named_by(path))?)))
     });
     Value::Object(urls.collect())
 }

@@ -7,13 +7,13 @@
 
 use serde_json::{Value, json};
 
-use super::named;
+use super::{integrity, named};
 use crate::manifest::Manifest;
 
 /// `{path: {"digested_path", "integrity"}}`.
 pub(super) fn write(manifest: &Manifest) -> Value {
     let entries = named(manifest).map(|(path, entry, name)| {
-        let value = json!({ "digested_path": name, "integrity": entry.integrity });
+        let value = json!({ "digested_path": name, "integrity": integrity(entry) });
         (path.as_str().to_owned(), value)
     });
     Value::Object(entries.collect())
