@@ -29,6 +29,11 @@ pub(crate) struct Unreachable(pub String);
 #[error("{0}")]
 pub(crate) struct NotThere(pub String);
 
+/// What was typed makes no sense, as far as this version goes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Mistyped(pub String);
+
 /// An address that was given cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
@@ -54,7 +59,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<ConfigError>() || cause.is::<shield::ConfigError>() {
         return Some(USAGE);
     }
-    if cause.is::<BucketError>() || cause.is::<CannotListen>() {
+    if cause.is::<BucketError>() || cause.is::<CannotListen>() || cause.is::<Mistyped>() {
         return Some(USAGE);
     }
     if cause.is::<BuildError>() || cause.is::<NotThere>() {

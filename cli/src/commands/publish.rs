@@ -246,6 +246,7 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     let mut options = Options::new(settings.channel.clone(), public, PublicBase::default());
     options.mount = settings.mount.clone();
     options.ignore = settings.ignore.clone();
+    options.rules = settings.rules.clone();
     options
 }
 

@@ -1,10 +1,11 @@
 //! `[publish]`: how a tree becomes a release.
 
 use awning::manifest::Channel;
-use awning::publish::Ignore;
+use awning::publish::{Ignore, Rules};
 use awning::rewrite::{Mount, PublicBase};
 
 use super::reader::{Document, Reader};
+use super::rule;
 
 /// How a tree is published, as configured.
 #[derive(Clone, Debug)]
@@ -17,18 +18,24 @@ pub(crate) struct PublishSettings {
     pub(crate) public: PublicBase,
     /// Globs of files that are left out.
     pub(crate) ignore: Ignore,
+    /// What is done with each file.
+    pub(crate) rules: Rules,
+    /// Where each rule stands: `awning.toml:41`.
+    pub(crate) rule_places: Vec<String>,
 }
 
 /// Reads the table.
 pub(crate) fn read(document: &mut Document<'_>) -> PublishSettings {
     let (mut table, _) = document.table("publish");
+    let (rules, rule_places) = rule::read(&mut table);
     let settings = PublishSettings {
         channel: table.parsed("channel", Channel::parse).unwrap_or_default(),
         mount: table.parsed("mount", mount).unwrap_or_else(|| Mount::at("/")),
         public: table.parsed("public_url", PublicBase::parse).unwrap_or_default(),
         ignore: ignore(&mut table),
+        rules,
+        rule_places,
     };
-    table.without_effect("rule");
     table.finish();
     settings
 }

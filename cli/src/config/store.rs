@@ -1,6 +1,6 @@
 //! `[store]`: which bucket, and the credentials for it.
 
-use awning::asset::KeyLayout;
+use awning::asset::{KeyLayout, PREFIX_BYTES_MAX};
 use awning::store::s3;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -35,6 +35,15 @@ pub(crate) struct Credentials {
     pub(crate) key: SecretString,
 }
 
+/// The longest asset path has to fit into a key behind it.
+fn prefix(text: &str) -> Result<String, String> {
+    if text.len() <= PREFIX_BYTES_MAX && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a prefix has at most {PREFIX_BYTES_MAX} bytes and no control characters"))
+    }
+}
+
 /// Reads the table; `None` when there is none and the environment names no bucket.
 pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let (mut table, present) = document.table("store");
@@ -42,7 +51,7 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let bucket = table.parsed("bucket", bucket);
     let endpoint = table.parsed("endpoint", endpoint);
     let region = table.text("region");
-    let prefix = table.text("prefix").unwrap_or_default();
+    let prefix = table.parsed("prefix", prefix).unwrap_or_default();
     let attempts = table.parsed("attempts", attempts).unwrap_or(0);
     for (key, missing) in missing {
         if present && missing {
