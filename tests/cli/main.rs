@@ -3,6 +3,7 @@
 
 mod configuration;
 mod crash;
+mod explain;
 mod harness;
 mod outcome;
 mod publish;

@@ -6,6 +6,7 @@ mod history;
 mod race;
 mod refusal;
 mod release;
+mod rules;
 mod shielded;
 mod switch;
 mod switch_faults;
