@@ -113,12 +113,12 @@ mod tests {
 
     #[test]
     fn rules_make_another_release_of_the_same_entries() {
-        let policy = Some(Digest::of(b"rules"));
-        let (release, bytes) = manifest().under(policy).to_bytes().unwrap();
+        let policy = Digest::of(b"rules");
+        let (release, bytes) = manifest().under(Some(policy)).to_bytes().unwrap();
         assert_ne!(release, manifest().to_bytes().unwrap().0);
-        assert_eq!(Manifest::from_bytes(release, &bytes).unwrap().policy(), policy);
+        assert_eq!(Manifest::from_bytes(release, &bytes).unwrap().policy(), Some(policy));
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains(&format!(r#"}},"policy":"{}","schema""#, policy.unwrap())), "{text}");
+        assert!(text.contains(&format!(r#"}},"policy":"{}","schema""#, policy)), "{text}");
     }
 
     #[test]

@@ -127,12 +127,19 @@ impl Search<'_> {
 
     fn place_of(&self, at: usize) -> (usize, usize) {
         let before = &self.window[..at];
-        let lines = before.iter().filter(|b| **b == b'\n').count();
+        let lines = line_breaks(before);
         match before.iter().rposition(|b| *b == b'\n') {
             Some(last) => (self.line + lines, at - last),
             None => (self.line, self.column + at),
         }
     }
+}
+
+/// Line breaks in `bytes`, in pieces whose counts fit into a byte: that is what
+/// processors add up sixteen or more at a time.
+fn line_breaks(bytes: &[u8]) -> usize {
+    let count = |piece: &[u8]| piece.iter().map(|b| u8::from(*b == b'\n')).sum::<u8>();
+    bytes.chunks(usize::from(u8::MAX)).map(|piece| usize::from(count(piece))).sum()
 }
 
 #[cfg(test)]
