@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::problem::{Kind, Problem};
-use super::rules::Policy;
+use super::rules::{Policy, Rules};
 use crate::asset::{AssetPath, PREFIX_BYTES_MAX};
 use crate::manifest::field::is_stored;
 
@@ -73,8 +73,21 @@ pub(super) fn secret_name(file_name: &str) -> Option<String> {
     secret.then(|| format!("`{file_name}` usually holds a secret: {OR_ELSE}"))
 }
 
-/// What is unwise about the name of an asset: it works, but not everywhere.
+/// What is wrong with the name of an asset, as bad as `rules` say.
+pub fn named_problems(path: &AssetPath, rules: &Rules) -> Vec<Problem> {
+    rules.judge(name_problems(path))
+}
+
+/// What is wrong with the name of an asset: it is one that secrets have, or
+/// works here, but not everywhere.
 pub(super) fn name_problems(path: &AssetPath) -> Vec<Problem> {
+    let secret = secret_name(path.file_name());
+    let secret = secret.map(|message| Problem::error(path, message).of(Kind::Secret));
+    let problem = |message| Problem::warning(path, message).of(Kind::Name);
+    secret.into_iter().chain(unwise(path).into_iter().map(problem)).collect()
+}
+
+fn unwise(path: &AssetPath) -> Vec<String> {
     let mut unwise = Vec::new();
     if let Some(c) = path.as_str().chars().find(|c| AWKWARD.contains(c)) {
         unwise.push(format!("`{c}` has a meaning of its own in URLs or on Windows"));
@@ -92,8 +105,7 @@ pub(super) fn name_problems(path: &AssetPath) -> Vec<Problem> {
     if path.as_str().len() > PATH_BYTES_MAX {
         unwise.push(format!("a path of more than {PATH_BYTES_MAX} bytes is too long for some"));
     }
-    let problem = |message| Problem::warning(path, message).of(Kind::Name);
-    unwise.into_iter().map(problem).collect()
+    unwise
 }
 
 /// Whether Windows takes the name for a device: `con`, `NUL.txt`, `com1`.
@@ -166,7 +178,7 @@ mod tests {
     use crate::asset::{Digest, KeyLayout, ObjectKey};
     use crate::manifest::field::{FieldName, FieldValue};
     use crate::publish::problem::Severity;
-    use crate::publish::rules::{Pattern, Rule, Rules};
+    use crate::publish::rules::{Pattern, Rule};
     use crate::semantics::encoding::Coding;
 
     #[test]

@@ -40,6 +40,7 @@ pub use diff::{Changed, Diff, Only};
 pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};
+pub use lint::named_problems;
 pub use options::{CONCURRENCY_DEFAULT, Ignore, IgnoreError, Options, UPLOAD_BYTES_DEFAULT};
 pub use plan::{Plan, Reason, Refused, Step, plan};
 pub use problem::{Ignored, Kind, Place, Problem, Severity};

@@ -57,6 +57,14 @@ async fn every_property_is_told_with_the_rule_that_decides_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_publish_refuses_is_told() {
+    let world = World::new().await;
+    let refused = world.run(&["explain", "a/.env"]).await.exited(0);
+    let begins = "a/.env\n  refused\n  a/.env: error: `.env` usually holds a secret";
+    assert!(refused.stdout.starts_with(begins), "{}", refused.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_names_no_file_of_a_tree_is_a_mistake_of_the_caller() {
     let world = World::new().await;
     let url = world.run(&["explain", "https://cdn.example.nl/a.css"]).await.exited(2);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use awning::asset::AssetPath;
-use awning::publish::{self, Ignored, Property};
+use awning::publish::{self, Ignored, Problem, Property};
 use clap::Args;
 use serde::Serialize;
 
@@ -27,6 +27,8 @@ struct Explained {
     path: AssetPath,
     /// What leaves the file out of releases.
     ignored: Option<Ignored>,
+    /// What is wrong with its name.
+    problems: Vec<Problem>,
     properties: Vec<Explanation>,
 }
 
@@ -70,7 +72,9 @@ impl Explained {
             Explanation { property, pattern, place }
         };
         let properties = properties.into_iter().map(explain).collect();
-        Self { ignored: publish::ignored(&path, &settings.ignore), path, properties }
+        let ignored = publish::ignored(&path, &settings.ignore);
+        let problems = publish::named_problems(&path, &settings.rules);
+        Self { path, ignored, problems, properties }
     }
 }
 
@@ -79,7 +83,11 @@ impl fmt::Display for Explained {
         write!(f, "{}", self.path)?;
         match &self.ignored {
             Some(Ignored { path, rule }) => write!(f, "\n  ignored: `{path}` matches `{rule}`")?,
+            None if self.problems.iter().any(Problem::is_error) => f.write_str("\n  refused")?,
             None => f.write_str("\n  published")?,
+        }
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
         }
         self.properties.iter().try_for_each(|explanation| write!(f, "\n  {explanation}"))
     }

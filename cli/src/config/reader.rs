@@ -271,7 +271,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     pub(crate) fn tables(&mut self, key: &'static str) -> Vec<(Table<'a>, usize)> {
         self.asked.push(key);
         match self.table.remove(key) {
-            Some(value) => self.document.tables_of(key, value),
+            Some(value) => self.document.tables_of(&self.name_of(key), value),
             None => Vec::new(),
         }
     }

@@ -11,7 +11,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::lint;
 use super::options::Ignore;
-use super::problem::{Ignored, Kind, Problem};
+use super::problem::{Ignored, Problem};
 use super::source::{SourceFile, Stamp};
 use crate::asset::AssetPath;
 
@@ -132,9 +132,6 @@ impl Walk<'_> {
         if stamp.bytes > self.limits.file_bytes {
             let most = self.limits.file_bytes;
             return Err(format!("the file has {} bytes, more than {most}", stamp.bytes));
-        }
-        if let Some(message) = lint::secret_name(asset.file_name()) {
-            self.scan.problems.push(Problem::error(&asset, message).of(Kind::Secret));
         }
         self.scan.problems.extend(lint::name_problems(&asset));
         self.scan.files.push(SourceFile { asset, file: entry.path().to_owned(), stamp });

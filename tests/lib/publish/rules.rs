@@ -319,6 +319,35 @@ fn rules_say_how_bad_a_problem_is() {
     assert_eq!(problems(&dir, &strict).len(), 1);
 }
 
+#[test]
+fn a_secret_is_found_in_any_file_however_deep_it_lies() {
+    let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcw";
+    let token = format!("ghp_{}", "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY3zA5");
+    let far = "x\n".repeat(100_000);
+    let dir = tree(&[
+        ("a.css", &format!("/*{far}{token}*/")),
+        ("app.js", &format!("{far}{token}")),
+        ("key.json", &format!(r#"{{"private_key": "-----BEGIN PRIVATE KEY-----\n{line}\n"}}"#)),
+        ("index.html", &format!("{far}<script>t='{token}'</script>")),
+        ("map.js", "key='AIzaaB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY3z_'"),
+    ]);
+    fs::write(dir.path().join("store.bin"), b"\xfe\xed\xfe\xed\0\0\0\x02").unwrap();
+    let found = problems(&dir, &options());
+    let expected = [
+        "a.css:100001:1: error: holds a GitHub token",
+        "app.js:100001:1: error: holds a GitHub token",
+        "index.html:100001:12: error: holds a GitHub token",
+        "key.json:1:18: error: holds a private key",
+        "map.js:1:6: warning: holds a Google API key",
+        "store.bin:1:1: error: holds a store of private keys",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found} instead of {expected}");
+        assert!(!found.contains("aB3d"), "{found} repeats the secret");
+    }
+}
+
 #[tokio::test]
 async fn what_is_uploaded_is_what_the_manifest_says_even_when_files_change_meanwhile() {
     let store = Arc::new(MemoryStore::default());
