@@ -9,6 +9,10 @@ use super::{AssetPath, Fingerprint};
 /// Longest key in bytes that B2 and S3 accept.
 const KEY_BYTES_MAX: usize = 1024;
 
+/// Longest prefix of keys in bytes: the longest asset path, with all that is
+/// put before and behind it, still fits into a key.
+pub const PREFIX_BYTES_MAX: usize = 96;
+
 /// Digits of the number in an activation record's key, so that keys list in its order.
 const SEQ_DIGITS: usize = 20;
 

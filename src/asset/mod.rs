@@ -8,5 +8,5 @@ mod path;
 
 pub use fingerprint::{Blake3, Digest, DigestError, Fingerprint};
 pub use hashed::may_be_hashed;
-pub use key::{KeyError, KeyLayout, ObjectKey};
+pub use key::{KeyError, KeyLayout, ObjectKey, PREFIX_BYTES_MAX};
 pub use path::{AssetPath, AssetPathError};

@@ -1,5 +1,6 @@
 //! The manifest: which object each asset of a release is, and in what form.
 
+pub mod field;
 pub mod formats;
 mod logical;
 mod release;
@@ -23,6 +24,7 @@ pub use wire::{MANIFEST_BYTES_MAX, ManifestError};
 pub struct Manifest {
     entries: BTreeMap<AssetPath, Entry>,
     logical: Logical,
+    policy: Option<Digest>,
 }
 
 /// One asset as it was published.
@@ -33,7 +35,8 @@ pub struct Manifest {
 pub struct Entry {
     /// BLAKE3 of the object's bytes.
     pub b3: Digest,
-    /// `Cache-Control` of the object under its fingerprinted name.
+    /// `Cache-Control` of the object under its fingerprinted name; of a stable
+    /// asset, under its logical one.
     pub cache: String,
     /// Further header fields of the object, names in lower case.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -76,7 +79,7 @@ pub struct Variant {
 impl Manifest {
     /// A manifest of these entries.
     pub fn new(entries: BTreeMap<AssetPath, Entry>) -> Self {
-        Self { entries, logical: Logical::default() }
+        Self { entries, ..Self::default() }
     }
 
     /// The same manifest with the names that a build tool gave.
@@ -90,10 +93,24 @@ impl Manifest {
         &self.logical
     }
 
-    /// The entry of the asset that a template asks for: by its path, or else
-    /// by the name that the build tool gave it.
-    pub fn resolve(&self, name: &str) -> Option<&Entry> {
-        self.get(name).or_else(|| self.get(self.logical.aliases.get(name)?.as_str()))
+    /// The asset that a template asks for: by its path, or else by the name
+    /// that the build tool gave it.
+    pub fn resolve(&self, name: &str) -> Option<(&AssetPath, &Entry)> {
+        let by_path = self.entries.get_key_value(name);
+        by_path.or_else(|| self.entries.get_key_value(self.logical.aliases.get(name)?.as_str()))
+    }
+
+    /// The same, made under rules with this digest.
+    #[must_use]
+    pub fn under(self, policy: Option<Digest>) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// The digest of the rules that gave the entries their header fields;
+    /// `None` where there were none. It makes another release of the same
+    /// entries under other rules.
+    pub fn policy(&self) -> Option<Digest> {
+        self.policy
     }
 
     /// The entry of an asset.
@@ -114,5 +131,29 @@ impl Manifest {
     /// Whether the release has no assets.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl Entry {
+    /// The key whose public name visitors use for this asset at `path`: that
+    /// of its object, or of its logical name where that is stable.
+    pub fn named_by(&self, path: &AssetPath) -> ObjectKey {
+        if self.stable { ObjectKey::of_public_name(path) } else { self.key.clone() }
+    }
+
+    /// A header field that is stored with the object.
+    pub fn stored_field(&self, name: &str) -> Option<&String> {
+        self.headers.get(name).filter(|_| field::is_stored(name))
+    }
+
+    /// Whether the objects of two entries are stored with the same fields.
+    pub fn is_stored_like(&self, other: &Self) -> bool {
+        self.content_type == other.content_type
+            && self.cache == other.cache
+            && self.stored_fields().eq(other.stored_fields())
+    }
+
+    fn stored_fields(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.headers.iter().filter(|(name, _)| field::is_stored(name))
     }
 }

@@ -36,6 +36,8 @@ struct Wire<E, L> {
     entries: E,
     #[serde(skip_serializing_if = "Option::is_none")]
     logical: Option<L>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<Digest>,
     schema: String,
 }
 
@@ -45,7 +47,8 @@ impl Manifest {
     /// The same entries give the same bytes on every machine.
     pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
         let logical = Some(&self.logical).filter(|logical| **logical != Logical::default());
-        let wire = Wire { entries: &self.entries, logical, schema: SCHEMA.to_owned() };
+        let (entries, policy) = (&self.entries, self.policy);
+        let wire = Wire { entries, logical, policy, schema: SCHEMA.to_owned() };
         let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge(bytes.len()));
@@ -66,7 +69,8 @@ impl Manifest {
         if wire.schema != SCHEMA {
             return Err(ManifestError::Schema(wire.schema));
         }
-        Ok(Self { entries: wire.entries, logical: wire.logical.unwrap_or_default() })
+        let logical = wire.logical.unwrap_or_default();
+        Ok(Self { entries: wire.entries, logical, policy: wire.policy })
     }
 }
 
@@ -112,7 +116,7 @@ mod tests {
         let (release, bytes) = named.to_bytes().unwrap();
         let back = Manifest::from_bytes(release, &bytes).unwrap();
         assert_eq!(back, named);
-        assert_eq!(back.resolve("application.css"), back.get("css/app.css"));
+        assert_eq!(back.resolve("application.css").map(|found| found.1), back.get("css/app.css"));
         assert_eq!(back.resolve("other.css"), None);
         assert_ne!(manifest().to_bytes().unwrap().0, release);
     }
@@ -123,6 +127,16 @@ mod tests {
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.starts_with(r#"{"entries":{"css/app.css":{"b3":""#), "{text}");
         assert!(text.ends_with(r#""schema":"awning.manifest/v1"}"#), "{text}");
+    }
+
+    #[test]
+    fn rules_make_another_release_of_the_same_entries() {
+        let policy = Digest::of(b"rules");
+        let (release, bytes) = manifest().under(Some(policy)).to_bytes().unwrap();
+        assert_ne!(release, manifest().to_bytes().unwrap().0);
+        assert_eq!(Manifest::from_bytes(release, &bytes).unwrap().policy(), Some(policy));
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains(&format!(r#"}},"policy":"{}","schema""#, policy)), "{text}");
     }
 
     #[test]

@@ -18,17 +18,16 @@ use super::options::Options;
 use super::parallel::parallel;
 use super::problem::{Ignored, Kind, Problem, Severity};
 use super::properties::{self, Decided, Facts};
+use super::rules::{References, Rules};
 use super::scan;
+use super::secret::{self, Prefixes, Search};
 use super::settle::{Named, Reading, settle};
 use super::source::{ReadError, SourceFile};
-use crate::asset::{AssetPath, Digest, ObjectKey, media};
+use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
 
-/// `Cache-Control` of objects under their fingerprinted names.
-const CACHE_IMMUTABLE: &str = "public, max-age=31536000, immutable";
-
-/// Bytes at the beginning of a file in which a private key is looked for.
-const KEY_SEARCH_BYTES: usize = 64 * 1024;
+/// Bytes of a document that are searched for secrets at a time.
+const SEARCH_BYTES: usize = 64 * 1024;
 
 /// The release that a source tree makes, ready to be planned.
 #[derive(Debug)]
@@ -68,14 +67,20 @@ pub fn build(
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<Build, BuildError> {
-    let mut space = UrlSpace::new(&options.mount, &options.public, &options.same_origin)
+    let space = UrlSpace::new(&options.mount, &options.public, &options.same_origin)
         .map_err(BuildError::Mount)?;
     let scan = scan::scan(source, &options.ignore, scan::LIMITS).map_err(BuildError::Source)?;
     let bytes = scan.files.iter().map(|file| file.stamp.bytes).sum();
     events(Event::Scanned { files: scan.files.len(), bytes });
+    let mut space = space.keeping(stable(&scan.files, &options.rules));
 
     let read = read_all(&scan.files, &space, options, events);
     let mut problems = scan.problems;
+    problems.extend(
+        scan.files.iter().flat_map(|file| {
+            lint::field_problems(&file.asset, &options.rules.for_path(&file.asset))
+        }),
+    );
     let mut readings = Vec::with_capacity(read.len());
     let mut facts = BTreeMap::new();
     for (file, (reading, found, said)) in scan.files.iter().zip(read) {
@@ -98,6 +103,7 @@ pub fn build(
         (kept, rehashed) = keep::keep(&hashed, &holds(&scan.files, &readings));
         problems.extend(rehashed);
     }
+    problems = options.rules.judge(problems);
     if options.strict {
         let refused = problems.iter_mut().filter(|problem| problem.kind.is_strict());
         refused.for_each(|problem| problem.severity = Severity::Error);
@@ -105,7 +111,7 @@ pub fn build(
     let warnings = without_errors(problems)?;
     let settled = settle(&scan.files, &readings, &space, &kept).map_err(BuildError::Problems)?;
     refuse_shared_names(&scan.files, &settled)?;
-    let (manifest, objects) = assemble(scan.files, readings, settled, space, &kept);
+    let (manifest, objects) = assemble(scan.files, readings, settled, space, &kept, &options.rules);
     let manifest = manifest.with_logical(logical);
     let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
     Ok(Build { manifest, release, objects, warnings, ignored: scan.ignored })
@@ -176,10 +182,20 @@ fn refuse_shared_names(files: &[SourceFile], settled: &[Named]) -> Result<(), Bu
     if problems.is_empty() { Ok(()) } else { Err(BuildError::Problems(problems)) }
 }
 
+/// The assets that keep their logical URLs.
+fn stable(files: &[SourceFile], rules: &Rules) -> BTreeSet<AssetPath> {
+    let assets = files.iter().map(|file| &file.asset);
+    assets.filter(|asset| !rules.for_path(asset).fingerprint.value).cloned().collect()
+}
+
 /// What kind of document a file is, if it is one: by its name, or by a rule.
 fn document(file: &SourceFile, options: &Options) -> Option<Document> {
-    let by_rule = || options.json.matching(file.asset.as_str()).map(|_| Document::Json);
-    Document::of(&file.asset).or_else(by_rule)
+    let by_name = Document::of(&file.asset);
+    match options.rules.for_path(&file.asset).references.value {
+        Some(References::None) => None,
+        Some(References::Json) => by_name.or(Some(Document::Json)),
+        None => by_name,
+    }
 }
 
 /// Reads all files. A file that cannot be read has a problem instead of a reading.
@@ -189,19 +205,20 @@ fn read_all(
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Vec<(Option<Reading>, Vec<Problem>, Facts)> {
+    let prefixes = Prefixes::known();
     let known: BTreeSet<&AssetPath> = files.iter().map(|file| &file.asset).collect();
     let (mut count, mut bytes) = (0, 0);
     let read = |file: &SourceFile| {
         let read = match document(file, options) {
             Some(document) if file.stamp.bytes <= DOCUMENT_BYTES_MAX => {
-                read_document(file, document, space, &known)
+                read_document(file, document, space, &known, &prefixes)
             }
-            Some(_) => read_plain(file).map(|(reading, mut problems, facts)| {
+            Some(_) => read_plain(file, &prefixes).map(|(reading, mut problems, facts)| {
                 let message = format!("more than {DOCUMENT_BYTES_MAX} bytes: published unread");
                 problems.push(Problem::warning(&file.asset, message).of(Kind::Unparsed));
                 (reading, problems, facts)
             }),
-            None => read_plain(file),
+            None => read_plain(file, &prefixes),
         };
         let read = match read {
             Ok((reading, problems, facts)) => (Some(reading), problems, facts),
@@ -217,15 +234,16 @@ fn read_all(
     read.into_iter().map(|(read, _)| read).collect()
 }
 
-fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
-    let mut hashes = Hashes::default();
-    let mut head = Vec::new();
+fn read_plain(
+    file: &SourceFile,
+    prefixes: &Prefixes,
+) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
+    let (mut hashes, mut search) = (Hashes::default(), prefixes.search());
     file.read(|chunk| {
-        let wanted = KEY_SEARCH_BYTES - head.len();
-        head.extend_from_slice(&chunk[..wanted.min(chunk.len())]);
+        search.update(chunk);
         hashes.update(chunk);
     })?;
-    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, &head), Facts::default()))
+    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, search), Facts::default()))
 }
 
 fn read_document(
@@ -233,9 +251,12 @@ fn read_document(
     document: Document,
     space: &UrlSpace,
     known: &BTreeSet<&AssetPath>,
+    prefixes: &Prefixes,
 ) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
     let bytes = file.read_whole()?;
-    let mut problems = secrets(&file.asset, &bytes[..bytes.len().min(KEY_SEARCH_BYTES)]);
+    let mut search = prefixes.search();
+    bytes.chunks(SEARCH_BYTES).for_each(|chunk| search.update(chunk));
+    let mut problems = secrets(&file.asset, search);
     let found = document.references(&file.asset, &bytes, space, known);
     let Found { assets, problems: wrong, facts, hold } = found;
     problems.extend(wrong);
@@ -247,12 +268,17 @@ fn read_document(
     Ok((reading, problems, facts))
 }
 
-fn secrets(path: &AssetPath, head: &[u8]) -> Vec<Problem> {
-    if lint::holds_private_key(head) {
-        vec![Problem::error(path, "holds a private key: remove it, or ignore the file")]
-    } else {
-        Vec::new()
-    }
+/// What a search found, as problems. What may be meant for browsers is told only.
+fn secrets(path: &AssetPath, search: Search<'_>) -> Vec<Problem> {
+    let problem = |secret::Found { secret, line, column }| {
+        let message = format!("holds {}: {}", secret.what, lint::OR_ELSE);
+        let problem = match secret.may_be_public {
+            true => Problem::warning(path, message),
+            false => Problem::error(path, message),
+        };
+        problem.of(Kind::Secret).at(line, column)
+    };
+    search.finish().into_iter().map(problem).collect()
 }
 
 fn without_errors(mut problems: Vec<Problem>) -> Result<Vec<Problem>, BuildError> {
@@ -269,6 +295,7 @@ fn assemble(
     settled: Vec<Named>,
     space: UrlSpace,
     kept: &BTreeSet<AssetPath>,
+    rules: &Rules,
 ) -> (Manifest, Objects) {
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -280,23 +307,25 @@ fn assemble(
             Reading::Document { assets, .. } if kept.contains(&file.asset) => (None, assets),
             Reading::Document { document, assets, .. } => (Some(document), assets),
         };
+        let policy = rules.for_path(&file.asset);
         let entry = Entry {
             b3: output.b3,
-            cache: CACHE_IMMUTABLE.to_owned(),
-            content_type: media::content_type(&file.asset),
-            headers: BTreeMap::new(),
+            cache: policy.cache_control.value.to_owned(),
+            headers: policy.entry_headers(),
             integrity: output.integrity.clone(),
             key: key.clone(),
             refs: refs.into_iter().collect(),
             size: output.size,
-            stable: false,
-            tags: Vec::new(),
+            stable: !policy.fingerprint.value,
+            tags: policy.tags.value.iter().map(ToString::to_string).collect(),
+            content_type: policy.content_type.value.into_owned(),
             variants: BTreeMap::new(),
         };
         names.insert(file.asset.clone(), key);
         entries.insert(file.asset.clone(), entry);
         made.insert(file.asset.clone(), Made { file, document, output });
     }
+    let manifest = Manifest::new(entries).under(rules.digest());
     let objects = Objects { space: space.into(), names: names.into(), made: made.into() };
-    (Manifest::new(entries), objects)
+    (manifest, objects)
 }

@@ -89,7 +89,8 @@ impl<'a> Collector<'a> {
                 }
                 continue;
             }
-            if site != Site::SourceMap {
+            // A stable asset is where it is, whatever becomes of the document.
+            if site != Site::SourceMap && !self.space.keeps(&asset) {
                 found.hold.misses = found.hold.misses.or_else(|| (!leads).then(|| asset.clone()));
                 found.hold.needs.insert(asset.clone());
             }

@@ -75,6 +75,6 @@ impl Only {
 
 /// Whether visitors get the same. References and codings follow from the rest.
 fn is_same(one: &Entry, other: &Entry) -> bool {
-    let seen = |entry: &Entry| (entry.b3, entry.cache.clone(), entry.content_type.clone());
-    one.key == other.key && seen(one) == seen(other)
+    let same_name = one.key == other.key && one.stable == other.stable;
+    same_name && one.b3 == other.b3 && one.is_stored_like(other) && one.headers == other.headers
 }

@@ -45,6 +45,8 @@ pub(super) struct UrlSpace {
     same_origin: PublicBase,
     /// What relative URLs in custom properties name.
     properties: Decided,
+    /// Assets that keep their logical URLs.
+    stable: BTreeSet<AssetPath>,
 }
 
 /// The names that references of a document become, in two layers: those of
@@ -143,6 +145,7 @@ impl UrlSpace {
             public: public.clone(),
             same_origin: same_origin.clone(),
             properties: Decided::default(),
+            stable: BTreeSet::new(),
         })
     }
 
@@ -155,6 +158,16 @@ impl UrlSpace {
     pub(super) fn kept(&self, asset: &AssetPath) -> Option<Url> {
         let url = self.public.url_of(&ObjectKey::of_public_name(asset))?;
         self.site.join(&url).ok()
+    }
+
+    /// The same, with references to these assets left as they are.
+    pub(super) fn keeping(self, stable: BTreeSet<AssetPath>) -> Self {
+        Self { stable, ..self }
+    }
+
+    /// Whether references to an asset stay as they are.
+    pub(super) fn keeps(&self, asset: &AssetPath) -> bool {
+        self.stable.contains(asset)
     }
 
     /// The URL of a document. That of an `index.html` is not the one of its
@@ -180,6 +193,7 @@ impl UrlSpace {
 
     fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
         match site {
+            _ if self.keeps(asset) => None,
             Site::Plain | Site::SourceMap => self.public.url_of(key),
             Site::SameOrigin => self.same_origin.url_of(key),
             Site::Embedded if media::is_active(&media::content_type(asset)) => None,

@@ -29,7 +29,9 @@ mod parallel;
 mod plan;
 mod problem;
 mod properties;
+mod rules;
 mod scan;
+mod secret;
 mod settle;
 mod source;
 mod switch;
@@ -44,12 +46,15 @@ pub use diff::{Changed, Diff, Only};
 pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};
+pub use lint::named_problems;
 pub use options::{
     CONCURRENCY_DEFAULT, ConditionalWrites, Ignore, IgnoreError, MULTIPART_BYTES_DEFAULT, Options,
     PART_BYTES_DEFAULT, UPLOAD_BYTES_DEFAULT,
 };
 pub use plan::{Plan, Reason, Refused, Step, plan};
 pub use problem::{Ignored, Kind, Place, Problem, Severity};
+pub use rules::{Compress, Decided, Level, Pattern, Policy, Property, References, Rule, Rules};
+pub use scan::ignored;
 pub use source::ReadError;
 pub use switch::{Switch, Switched, switch};
 pub use upload::{Uploaded, upload};

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use tokio::time::Instant;
 
+use super::rules::Rules;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
 
@@ -33,8 +34,8 @@ pub struct Options {
     pub same_origin: PublicBase,
     /// Files that are left out.
     pub ignore: Ignore,
-    /// JSON files in which every string that names an asset is a reference.
-    pub json: Ignore,
+    /// What is done with each file.
+    pub rules: Rules,
     /// Whether references that name no asset, and documents that cannot be
     /// read, are refused instead of reported. A missing source map never is.
     pub strict: bool,
@@ -88,7 +89,7 @@ impl Options {
             public,
             same_origin,
             ignore: Ignore::default(),
-            json: Ignore::default(),
+            rules: Rules::default(),
             strict: false,
             allow_shrink: false,
             order: 0,
@@ -136,10 +137,7 @@ impl Ignore {
         for glob in &globs {
             set.add(glob.clone());
         }
-        let set = set.build().map_err(|source| IgnoreError {
-            glob: source.glob().unwrap_or_default().to_owned(),
-            source,
-        })?;
+        let set = set.build().map_err(IgnoreError::of_set)?;
         Ok(Self { globs, set })
     }
 
@@ -150,7 +148,14 @@ impl Ignore {
     }
 }
 
-fn parse_glob(text: &str) -> Result<Glob, IgnoreError> {
+impl IgnoreError {
+    /// Patterns that are right each, and too much together.
+    pub(super) fn of_set(source: globset::Error) -> Self {
+        Self { glob: source.glob().unwrap_or_default().to_owned(), source }
+    }
+}
+
+pub(super) fn parse_glob(text: &str) -> Result<Glob, IgnoreError> {
     GlobBuilder::new(text)
         .literal_separator(true)
         .build()

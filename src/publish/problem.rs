@@ -21,8 +21,12 @@ pub enum Severity {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// The tree itself: names, links, secrets, files that cannot be read.
+    /// The tree itself: links, sizes, files that cannot be read or named.
     Tree,
+    /// A name that works here, but not everywhere.
+    Name,
+    /// What looks like a secret, by its name or its content.
+    Secret,
     /// A reference that names no asset.
     Dangling,
     /// A source map that is not in the tree. Only tools for developers miss it.
@@ -115,7 +119,33 @@ impl Kind {
     /// Whether a strict publish refuses it. What cannot break a page, and what
     /// is mended by awning itself, is reported only.
     pub(super) fn is_strict(self) -> bool {
-        matches!(self, Self::Tree | Self::Dangling | Self::Unparsed)
+        matches!(self, Self::Tree | Self::Name | Self::Secret | Self::Dangling | Self::Unparsed)
+    }
+
+    /// Every kind whose severity rules can set. What cannot be published at all
+    /// is not among them.
+    pub const RULED: [Self; 7] = [
+        Self::Name,
+        Self::Secret,
+        Self::Dangling,
+        Self::SourceMap,
+        Self::Property,
+        Self::Unparsed,
+        Self::Rehashed,
+    ];
+
+    /// The word for it, in reports and in rules.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tree => "tree",
+            Self::Name => "name",
+            Self::Secret => "secret",
+            Self::Dangling => "dangling",
+            Self::SourceMap => "source-map",
+            Self::Property => "property",
+            Self::Unparsed => "unparsed",
+            Self::Rehashed => "rehashed",
+        }
     }
 }
 
@@ -147,6 +177,13 @@ mod tests {
         assert_eq!(problem.to_string(), "css/app.css:3:14: warning: no asset");
         let problem = Problem::error("a\u{1b}[2J.css", "bad name");
         assert_eq!(problem.to_string(), "a\\u{1b}[2J.css: error: bad name");
+    }
+
+    #[test]
+    fn a_kind_has_one_word() {
+        for kind in Kind::RULED {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn settle(
     let mut settled: Vec<Named> = Vec::with_capacity(files.len());
     let mut names = BTreeMap::new();
     let mut problems = Vec::new();
-    for level in graph::levels(&references(files, readings, kept)) {
+    for level in graph::levels(&references(files, readings, space, kept)) {
         let settling = Settling { files, readings, space, kept, names: &names };
         let first = settled.len();
         for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
@@ -57,10 +57,12 @@ pub(super) fn settle(
     if problems.is_empty() { Ok(settled) } else { Err(problems) }
 }
 
-/// What each file refers to, by places in the list of files.
+/// What each file refers to, by places in the list of files. What keeps its
+/// URL is named without regard to who refers to it.
 fn references(
     files: &[SourceFile],
     readings: &[Reading],
+    space: &UrlSpace,
     kept: &BTreeSet<AssetPath>,
 ) -> Vec<Vec<usize>> {
     let places: BTreeMap<&AssetPath, usize> =
@@ -70,7 +72,8 @@ fn references(
         // Its name depends on nothing any more.
         Reading::Document { .. } if kept.contains(&file.asset) => Vec::new(),
         Reading::Document { assets, .. } => {
-            assets.iter().filter_map(|asset| places.get(asset).copied()).collect()
+            let renamed = assets.iter().filter(|asset| !space.keeps(asset));
+            renamed.filter_map(|asset| places.get(asset).copied()).collect()
         }
     };
     files.iter().zip(readings).map(of).collect()

@@ -130,7 +130,7 @@ impl Resolver for ManifestResolver {
             return None;
         }
         let path = self.mount.asset_path(reference.url.path())?;
-        let entry = self.entry(path.as_str())?;
+        let entry = self.entry(path.as_str()).filter(|entry| !entry.stable)?;
         match reference.site {
             Site::Plain | Site::SourceMap => self.public.url_of(&entry.key),
             Site::SameOrigin => self.same_origin.url_of(&entry.key),
@@ -247,6 +247,17 @@ mod tests {
         assert_eq!(resolve(&resolver, "/kaart.svg", Site::Embedded), None);
         let sprite = resolve(&resolver, "/kaart.svg", Site::SameOrigin);
         assert_eq!(sprite.as_deref(), Some("/_a/kaart.svg"));
+    }
+
+    #[test]
+    fn a_reference_to_a_stable_asset_stays() {
+        let mut resolver = resolver("/");
+        let stable = |(path, entry): (&AssetPath, &Entry)| {
+            (path.clone(), Entry { stable: path.as_str() == "css/app.css", ..entry.clone() })
+        };
+        resolver.manifest = Arc::new(Manifest::new(resolver.manifest.iter().map(stable).collect()));
+        assert_eq!(resolve(&resolver, "/css/app.css", Site::Plain), None);
+        assert!(resolve(&resolver, "/kaart.pdf", Site::Plain).is_some());
     }
 
     #[test]

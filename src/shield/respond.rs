@@ -150,6 +150,13 @@ impl Answer<'_> {
 
     /// Fields that depend on the name that was asked for.
     fn put_policy(&self, headers: &mut HeaderMap) {
+        if self.policy.cross_origin {
+            put_cross_origin(headers);
+        }
+        // A rule may narrow who may read, and nothing that follows.
+        for (name, value) in self.policy.fields.iter().flat_map(|fields| &fields.others) {
+            headers.insert(name, value.clone());
+        }
         headers.insert(CACHE_CONTROL, self.policy.cache_control.clone());
         headers.insert(CACHE_STATUS, self.status.to_header());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -161,25 +168,25 @@ impl Answer<'_> {
         if self.policy.varies {
             headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         }
-        if self.policy.cross_origin {
-            put_cross_origin(headers);
-        }
     }
 
     /// Fields that belong to the bytes.
     fn put_representation(&self, headers: &mut HeaderMap) {
         let head = self.head;
-        headers.insert(CONTENT_TYPE, head.content_type.clone());
-        let optional = [
-            (CONTENT_ENCODING, &head.content_encoding),
-            (CONTENT_DISPOSITION, &head.content_disposition),
-            (CONTENT_LANGUAGE, &head.content_language),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                headers.insert(name, value.clone());
-            }
+        if let Some(coding) = &head.content_encoding {
+            headers.insert(CONTENT_ENCODING, coding.clone());
         }
+        let content_type = match &self.policy.fields {
+            Some(fields) => {
+                headers.extend(fields.content.iter().cloned());
+                &fields.content_type
+            }
+            None => {
+                put_stored(headers, head);
+                &head.content_type
+            }
+        };
+        headers.insert(CONTENT_TYPE, content_type.clone());
         if self.policy.status == StatusCode::OK {
             headers.insert(ETAG, head.tag.to_header());
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -187,9 +194,23 @@ impl Answer<'_> {
                 put_text(headers, LAST_MODIFIED, &http_date(modified));
             }
         }
-        let active = head.content_type.to_str().is_ok_and(media::is_active);
+        let active = content_type.to_str().is_ok_and(media::is_active);
         if self.policy.sandbox && active {
-            headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
+            // Beside one that a rule set: browsers keep to both.
+            headers.append(CONTENT_SECURITY_POLICY, SANDBOX);
+        }
+    }
+}
+
+/// Fields that the bucket answered with an object of no release at hand.
+fn put_stored(headers: &mut HeaderMap, head: &Head) {
+    let stored = [
+        (CONTENT_DISPOSITION, &head.content_disposition),
+        (CONTENT_LANGUAGE, &head.content_language),
+    ];
+    for (name, value) in stored {
+        if let Some(value) = value {
+            headers.insert(name, value.clone());
         }
     }
 }

@@ -3,20 +3,17 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
 use super::cache::{CacheKey, StoredResponse};
 use crate::asset::{Digest, Fingerprint, ObjectKey};
-use crate::manifest::{Entry, Variant};
+use crate::manifest::{Entry, Variant, field};
 use crate::rewrite::ManifestResolver;
 use crate::semantics::encoding::Coding;
 
 /// How long a fingerprinted name is fresh: a year, RFC 9111's usual "forever".
 pub(crate) const IMMUTABLE: Duration = Duration::from_secs(31_536_000);
-
-/// How long a logical name is fresh: the time a switch may take to be seen.
-const LOGICAL: Duration = Duration::from_secs(60);
 
 /// An object of the bucket, byte for byte or as a page.
 #[derive(Clone, Debug)]
@@ -63,6 +60,20 @@ pub(crate) struct Policy {
     pub(crate) sandbox: bool,
     /// Whether it exists in several codings.
     pub(crate) varies: bool,
+    /// What the release says of its header fields; `None` for objects of other
+    /// releases, of which the bucket knows best. They are not stored with the
+    /// response: a release may change them and keep the bytes.
+    pub(crate) fields: Option<Fields>,
+}
+
+/// The header fields that a release gives to an asset.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields {
+    pub(crate) content_type: HeaderValue,
+    /// Those of the content: with the content only.
+    pub(crate) content: Vec<(HeaderName, HeaderValue)>,
+    /// All others: with every successful answer.
+    pub(crate) others: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Wanted {
@@ -93,39 +104,53 @@ impl Wanted {
 
 impl Published {
     fn of(entry: &Entry, digest: Digest, size: u64) -> Self {
-        let content_type = HeaderValue::from_str(&entry.content_type);
-        Self {
-            digest,
-            size,
-            content: entry.b3.fingerprint(),
-            // A manifest may hold what a header cannot; then the type is unknown.
-            content_type: content_type
-                .unwrap_or(HeaderValue::from_static("application/octet-stream")),
-        }
+        Self { digest, size, content: entry.b3.fingerprint(), content_type: content_type(entry) }
     }
+}
+
+impl Fields {
+    fn of(entry: &Entry) -> Self {
+        let of_content = |(name, _): &(HeaderName, HeaderValue)| field::is_stored(name.as_str());
+        let (content, others) = field::usable(&entry.headers).partition(of_content);
+        Self { content_type: content_type(entry), content, others }
+    }
+}
+
+/// A manifest may hold what a header cannot; then the type is unknown.
+fn content_type(entry: &Entry) -> HeaderValue {
+    HeaderValue::from_str(&entry.content_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
 impl Policy {
     /// An object under its own, fingerprinted name.
     pub(crate) fn own_name(entry: Option<&Entry>) -> Self {
-        let published = entry.and_then(|entry| HeaderValue::from_str(&entry.cache).ok());
+        let published = entry.filter(|entry| !entry.stable).and_then(published);
         let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+        let cache_control = published.unwrap_or(forever);
+        let lifetime = lifetime(&cache_control);
         Self {
             status: StatusCode::OK,
-            cache_control: published.filter(|value| !value.is_empty()).unwrap_or(forever),
-            lifetime: IMMUTABLE,
-            ages: true,
+            cache_control,
+            lifetime,
+            // What a rule made shorter begins anew: the name still means the same.
+            ages: lifetime >= IMMUTABLE,
             cross_origin: true,
             sandbox: true,
             varies: entry.is_some_and(|entry| !entry.variants.is_empty()),
+            fields: entry.map(Fields::of),
         }
     }
 
     /// An asset under its logical name on an assets site.
     pub(crate) fn logical(entry: &Entry) -> Self {
+        // The time a switch may take to be seen.
         let short = HeaderValue::from_static("public, max-age=60");
-        let own = Self::own_name(Some(entry));
-        Self { cache_control: short, lifetime: LOGICAL, ages: false, ..own }
+        // The rules of a stable asset are about this name.
+        let published = published(entry).filter(|_| entry.stable);
+        let cache_control = published.unwrap_or(short);
+        let lifetime = lifetime(&cache_control);
+        Self { cache_control, lifetime, ages: false, ..Self::own_name(Some(entry)) }
     }
 
     /// An asset under its logical name on a release site: the site's own.
@@ -133,10 +158,14 @@ impl Policy {
         Self { cross_origin: false, sandbox: false, ..Self::logical(entry) }
     }
 
-    /// A page of a release site, which shows the next release at once.
+    /// A page of a release site, which shows the next release at once unless
+    /// the rules of a stable one say otherwise.
     pub(crate) fn page(entry: &Entry, status: StatusCode) -> Self {
-        let cache_control = HeaderValue::from_static("no-cache");
         let site = Self::of_site(entry);
+        if entry.stable && status == StatusCode::OK {
+            return Self { varies: false, ..site };
+        }
+        let cache_control = HeaderValue::from_static("no-cache");
         Self { status, cache_control, lifetime: Duration::ZERO, varies: false, ..site }
     }
 
@@ -145,5 +174,49 @@ impl Policy {
         let spent = if self.ages { age } else { Duration::ZERO };
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         seconds(self.lifetime) - seconds(spent)
+    }
+}
+
+/// The `Cache-Control` that the release gives to an asset.
+fn published(entry: &Entry) -> Option<HeaderValue> {
+    HeaderValue::from_str(&entry.cache).ok().filter(|value| !value.is_empty())
+}
+
+/// How long a shared cache may keep what is answered with `cache_control`
+/// (RFC 9111 §4.2.1). Nothing where it does not say, or says not to.
+fn lifetime(cache_control: &HeaderValue) -> Duration {
+    let text = cache_control.to_str().unwrap_or_default().to_ascii_lowercase();
+    let directives = || text.split(',').map(str::trim);
+    if directives().any(|name| matches!(name, "no-store" | "no-cache" | "private")) {
+        return Duration::ZERO;
+    }
+    let seconds = |wanted: &str| {
+        let (_, argument) =
+            directives().filter_map(|d| d.split_once('=')).find(|(name, _)| *name == wanted)?;
+        argument.trim_matches('"').parse().ok()
+    };
+    Duration::from_secs(seconds("s-maxage").or_else(|| seconds("max-age")).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_what_a_shared_cache_may_take() {
+        let table = [
+            ("public, max-age=31536000, immutable", 31_536_000),
+            ("max-age=60, s-maxage=5", 5),
+            ("Max-Age=\"7\"", 7),
+            ("public", 0),
+            ("no-cache, max-age=60", 0),
+            ("private, max-age=60", 0),
+            ("max-age=soon", 0),
+            ("max-age=99999999999999999999", 0),
+        ];
+        for (text, seconds) in table {
+            let found = lifetime(&HeaderValue::from_str(text).unwrap());
+            assert_eq!(found, Duration::from_secs(seconds), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod crash;
+mod explain;
 mod faults;
 mod harness;
 mod manifests;

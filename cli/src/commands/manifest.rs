@@ -43,11 +43,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// The manifest in this format.
-    pub(crate) fn bytes(
-        self,
-        manifest: &Manifest,
-        public: &PublicBase,
-    ) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn bytes(self, manifest: &Manifest, public: &PublicBase) -> anyhow::Result<Vec<u8>> {
         let url_of = |key: &ObjectKey| public.url_of(key);
         Ok(match self.of_another_tool() {
             None => manifest.to_bytes()?.1,

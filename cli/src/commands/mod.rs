@@ -3,6 +3,7 @@
 pub(crate) mod bucket;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod manifest;
 mod named;
@@ -97,6 +98,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             Command::Rollback(command) => command.run(&context).await,
             Command::Manifest(command) => command.run(&context).await,
             Command::Resolve(command) => command.run(&context).await,
+            Command::Explain(command) => command.run(&context).await,
             Command::Health(command) => command.run(&context).await,
             Command::Bucket(command) => command.run(&context).await,
             Command::Completions(command) => command.run(&context),

@@ -290,6 +290,7 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     options.mount = settings.mount.clone();
     options.ignore = settings.ignore.clone();
     settings.transfer.set(&mut options);
+    options.rules = settings.rules.clone();
     options
 }
 

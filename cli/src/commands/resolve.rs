@@ -32,8 +32,8 @@ impl Resolve {
         let stored = release::read(&which, &store, &bucket.layout, &settings.publish).await?;
         let public = &settings.publish.public;
         let url = |path: &String| {
-            let entry = stored.manifest.resolve(path.trim_start_matches('/'));
-            let url = entry.and_then(|entry| public.url_of(&entry.key));
+            let found = stored.manifest.resolve(path.trim_start_matches('/'));
+            let url = found.and_then(|(asset, entry)| public.url_of(&entry.named_by(asset)));
             url.ok_or_else(|| NotThere(format!("`{path}` is not in the release")))
         };
         let urls = self.paths.iter().map(url).collect::<Result<Vec<_>, _>>()?;

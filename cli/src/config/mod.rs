@@ -8,6 +8,7 @@ mod environment;
 mod problem;
 mod publish;
 mod reader;
+mod rule;
 mod shield;
 mod site;
 mod store;

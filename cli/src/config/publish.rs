@@ -1,10 +1,11 @@
 //! `[publish]`: how a tree becomes a release.
 
 use awning::manifest::Channel;
-use awning::publish::Ignore;
+use awning::publish::{Ignore, Rules};
 use awning::rewrite::{Mount, PublicBase};
 
 use super::reader::{Document, Reader};
+use super::rule;
 use super::transfer::{self, Transfer};
 
 /// How a tree is published, as configured.
@@ -20,19 +21,25 @@ pub(crate) struct PublishSettings {
     pub(crate) ignore: Ignore,
     /// How it is sent.
     pub(crate) transfer: Transfer,
+    /// What is done with each file.
+    pub(crate) rules: Rules,
+    /// Where each rule stands: `awning.toml:41`.
+    pub(crate) rule_places: Vec<String>,
 }
 
 /// Reads the table.
 pub(crate) fn read(document: &mut Document<'_>) -> PublishSettings {
     let (mut table, _) = document.table("publish");
+    let (rules, rule_places) = rule::read(&mut table);
     let settings = PublishSettings {
         channel: table.parsed("channel", Channel::parse).unwrap_or_default(),
         mount: table.parsed("mount", mount).unwrap_or_else(|| Mount::at("/")),
         public: table.parsed("public_url", PublicBase::parse).unwrap_or_default(),
         ignore: ignore(&mut table),
         transfer: transfer::read(&mut table),
+        rules,
+        rule_places,
     };
-    table.without_effect("rule");
     table.finish();
     settings
 }

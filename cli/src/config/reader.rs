@@ -35,6 +35,15 @@ pub(crate) struct Reader<'a, 'd> {
     asked: Vec<&'static str>,
 }
 
+/// What a value is besides a text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shape {
+    /// `[…]`
+    List,
+    /// `{…}`
+    Table,
+}
+
 /// A value, and where it came from.
 #[derive(Clone, Debug)]
 struct Found {
@@ -211,6 +220,43 @@ impl<'a, 'd> Reader<'a, 'd> {
         Some(values)
     }
 
+    /// The members of a table of texts, each with its name and line: `{ a = "b" }`.
+    pub(crate) fn texts(&mut self, key: &'static str) -> Vec<(String, String, usize)> {
+        self.asked.push(key);
+        let Some(value) = self.table.remove(key) else { return Vec::new() };
+        let span = value.span();
+        let name = self.name_of(key);
+        let DeValue::Table(table) = value.into_inner() else {
+            let message = format!("`{name}` must be a table of texts: {{ name = \"…\" }}");
+            self.document.problem(Some(&span), message);
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (member, value) in table {
+            let line = line_of(self.document.text, &member.span());
+            let member = member.into_inner().into_owned();
+            match scalar(&value) {
+                Some(text) => texts.push((member, text, line)),
+                None => self.problem(Some(line), format!("`{name}.{member}` must be a text")),
+            }
+        }
+        texts
+    }
+
+    /// Whether `key` has a value of this shape, before it is read.
+    pub(crate) fn is(&self, key: &str, shape: Shape) -> bool {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        match shape {
+            Shape::List => matches!(value, Some(DeValue::Array(_))),
+            Shape::Table => matches!(value, Some(DeValue::Table(_))),
+        }
+    }
+
+    /// A line as messages name it: `awning.toml:41`.
+    pub(crate) fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.document.name)
+    }
+
     /// Whether `key` has a value, right or wrong, before it is read.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some() || self.overriding(key).is_some()
@@ -225,7 +271,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     pub(crate) fn tables(&mut self, key: &'static str) -> Vec<(Table<'a>, usize)> {
         self.asked.push(key);
         match self.table.remove(key) {
-            Some(value) => self.document.tables_of(key, value),
+            Some(value) => self.document.tables_of(&self.name_of(key), value),
             None => Vec::new(),
         }
     }
@@ -302,7 +348,8 @@ fn scalar(value: &Value<'_>) -> Option<String> {
     }
 }
 
-fn unknown(name: &str, known: &[&'static str], kind: &str) -> String {
+/// What to say of a name that is not known.
+pub(crate) fn unknown(name: &str, known: &[&str], kind: &str) -> String {
     let last = name.rsplit('.').next().unwrap_or(name);
     let nearest = known.iter().map(|known| (strsim::levenshtein(last, known), known)).min();
     match nearest {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use awning::asset::KeyLayout;
+use awning::asset::{KeyLayout, PREFIX_BYTES_MAX};
 use awning::publish::ConditionalWrites;
 use awning::store::s3::{self, Waits};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -46,6 +46,15 @@ pub(crate) struct Credentials {
     pub(crate) key: SecretString,
 }
 
+/// The longest asset path has to fit into a key behind it.
+fn prefix(text: &str) -> Result<String, String> {
+    if text.len() <= PREFIX_BYTES_MAX && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a prefix has at most {PREFIX_BYTES_MAX} bytes and no control characters"))
+    }
+}
+
 /// Reads the table; `None` when there is none and the environment names no bucket.
 pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let (mut table, present) = document.table("store");
@@ -53,7 +62,7 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let bucket = table.parsed("bucket", bucket);
     let endpoint = table.parsed("endpoint", endpoint);
     let region = table.text("region");
-    let prefix = table.text("prefix").unwrap_or_default();
+    let prefix = table.parsed("prefix", prefix).unwrap_or_default();
     let attempts = table.parsed("attempts", attempts).unwrap_or(0);
     let waits = Waits {
         answer: table.parsed("timeout", wait),
@@ -73,15 +82,7 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let region =
         region.or_else(|| s3::region_of(&endpoint)).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let layout = KeyLayout::under(&prefix);
-    Some(StoreSettings {
-        bucket,
-        endpoint,
-        region,
-        layout,
-        attempts,
-        waits,
-        conditional_writes,
-    })
+    Some(StoreSettings { bucket, endpoint, region, layout, attempts, waits, conditional_writes })
 }
 
 impl Credentials {

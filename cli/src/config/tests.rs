@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use awning::asset::AssetPath;
 use awning::shield::config::Serve;
 use secrecy::ExposeSecret as _;
 
@@ -16,8 +17,23 @@ channel    = "preview-42"
 mount      = "/static/"
 public_url = "https://cdn.example.nl"
 ignore     = ["**/*.psd"]
+[[publish.rule]]                       # for each property the first matching rule decides
+match         = "fonts/**"
+cache_control = "public, max-age=31536000, immutable"
+headers       = { }
+fingerprint   = true
+compress      = true
+tags          = ["fonts"]
 [[publish.rule]]
-match = "fonts/**"
+match        = "downloads/*"
+headers      = { Content-Disposition = "attachment", X-Robots-Tag = "noindex" }
+content_type = "application/octet-stream"
+compress     = ["br", "gzip"]
+severity     = { secret = "warning", source-map = "ignore" }
+references   = "none"
+[[publish.rule]]
+match    = "**"
+severity = "error"
 
 [shield]
 listen       = "0.0.0.0:8080"
@@ -73,6 +89,29 @@ fn the_whole_interface_is_understood() {
     assert_eq!(store.layout.manifest("x"), "shop/.awning/releases/x.json");
     assert_eq!(settings.publish.channel.as_str(), "preview-42");
     assert_eq!(settings.publish.mount.path(), "/static/");
+    let path = AssetPath::parse("downloads/a.bin").unwrap();
+    let decided = settings.publish.rules.for_path(&path).properties().into_iter();
+    let decided: Vec<_> = decided.filter_map(|p| Some((p.name, p.rule?))).collect();
+    let expected = [
+        ("content_type", 1),
+        ("compress", 1),
+        ("references", 1),
+        ("headers.content-disposition", 1),
+        ("headers.x-robots-tag", 1),
+        ("severity.name", 2),
+        ("severity.secret", 1),
+        ("severity.dangling", 2),
+        ("severity.source-map", 1),
+        ("severity.property", 2),
+        ("severity.unparsed", 2),
+        ("severity.rehashed", 2),
+    ];
+    assert_eq!(decided, expected.map(|(name, rule)| (name.to_owned(), rule)));
+    let fonts = AssetPath::parse("fonts/a.woff2").unwrap();
+    let fonts = settings.publish.rules.for_path(&fonts);
+    assert_eq!(fonts.tags.value[0].as_str(), "fonts");
+    assert!(fonts.fingerprint.value && fonts.fingerprint.rule == Some(0));
+    assert_eq!(settings.publish.rule_places[1], "awning.toml:19");
     assert_eq!(settings.shield.memory_bytes_max, 64 << 20);
     assert_eq!(settings.shield.trusted_proxies.len(), 2);
 
@@ -91,10 +130,10 @@ fn the_whole_interface_is_understood() {
 fn what_has_no_effect_yet_is_told() {
     let settings = parse(WHOLE, &Environment::default());
     let named = |key: &str| settings.warnings.iter().any(|warning| warning.contains(key));
-    for key in ["publish.rule", "shield.disk", "cache_pages", "fleet.redis"] {
+    for key in ["shield.disk", "cache_pages", "fleet.redis"] {
         assert!(named(key), "{key}: {:?}", settings.warnings);
     }
-    assert_eq!(settings.warnings.len(), 4);
+    assert_eq!(settings.warnings.len(), 3);
 }
 
 #[test]
@@ -166,6 +205,67 @@ fn mistakes_stand_with_their_line_and_what_to_write() {
         let found = problems(text);
         assert!(found.iter().any(|found| found.starts_with(expected)), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn every_mistake_in_a_rule_is_told_at_once_with_its_line() {
+    let text = r#"[[publish.rule]]
+macth = "a"
+[[publish.rule]]
+match = "a[b"
+cache_control = "max-age=1h"
+content_type = "css"
+fingerprint = "no"
+compress = ["deflate"]
+tags = ["two words"]
+references = "xml"
+[[publish.rule]]
+match = "**"
+headers = { ETag = "x", "X A" = "y", X-B = "caf\u00e9" }
+compress = 1
+severity = { sourcemap = "ignore", secret = "warn" }
+[[publish.rule]]
+match = "**"
+severity = "fatal"
+headers = ["a"]
+"#;
+    let expected = [
+        "1: a rule needs `match`",
+        "2: unknown key `publish.rule[0].macth`: did you mean `match`?",
+        "4: `publish.rule[1].match`: `a[b` is not a pattern of paths",
+        "5: `publish.rule[1].cache_control`: `max-age=1h` needs a number of seconds",
+        "6: `publish.rule[1].content_type`: `css` is no media type",
+        "7: `publish.rule[1].fingerprint`: `no` is neither",
+        "8: `publish.rule[1].compress`: `deflate` is none of br, zstd, gzip",
+        "9: `publish.rule[1].tags`: `two words` is no tag",
+        "10: `publish.rule[1].references`: `xml` is none of json, none",
+        "13: `headers`: `X A` is no name",
+        "13: `headers`: `caf\u{e9}` is no value",
+        "13: `headers`: `etag` cannot be set: it follows from the bytes",
+        "14: `publish.rule[2].compress`: `1` is none of true, false, or a list",
+        "15: `severity`: `warn` is none of error, warning, ignore",
+        "15: `severity`: unknown kind of problem `sourcemap`: did you mean `source-map`?",
+        "18: `publish.rule[3].severity`: `fatal` is none of",
+        "19: `publish.rule[3].headers` must be a table of texts",
+    ];
+    let mut found = problems(text);
+    found.sort_by_key(|found| found.split(':').next().unwrap().parse::<usize>().unwrap());
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for expected in expected {
+        assert!(found.iter().any(|found| found.starts_with(expected)), "{expected}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_prefix_leaves_room_for_the_longest_path() {
+    let at = |length: usize| {
+        format!(
+            "[store]\nbucket = \"b\"\nendpoint = \"http://x\"\nprefix = \"{}\"\n",
+            "p".repeat(length)
+        )
+    };
+    assert!(problems(&at(97))[0].starts_with("4: `store.prefix`: a prefix has at most 96 bytes"));
+    assert!(parse(&at(96), &Environment::default()).store.is_some());
 }
 
 #[test]

@@ -24,9 +24,11 @@ pub(super) fn write(manifest: &Manifest, url_of: &UrlOf<'_>) -> Value {
         imports.extend(url_of(&entry.key).map(|url| (name.to_owned(), url.into())));
     }
     for (path, entry) in manifest.iter().filter(|(_, entry)| is_script(entry)) {
-        let Some(url) = url_of(&entry.key) else { continue };
+        let Some(url) = url_of(&entry.named_by(path)) else { continue };
         let plain = url_of(&ObjectKey::of_public_name(path)).filter(|plain| *plain != url);
-        integrity.insert(url.clone(), entry.integrity.clone().into());
+        if !entry.stable {
+            integrity.insert(url.clone(), entry.integrity.clone().into());
+        }
         if let Some(plain) = plain {
             imports.insert(plain, url.clone().into());
         }

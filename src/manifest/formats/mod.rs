@@ -58,9 +58,21 @@ pub fn write(manifest: &Manifest, url_of: &UrlOf<'_>, format: Format) -> Value {
     }
 }
 
-/// Each asset with the public name of its object, in the order of the paths.
+/// Each asset with its public name, in the order of the paths.
 fn named(manifest: &Manifest) -> impl Iterator<Item = (&AssetPath, &Entry, &str)> {
-    manifest.iter().filter_map(|(path, entry)| Some((path, entry, entry.key.public_name()?)))
+    manifest.iter().filter_map(|(path, entry)| Some((path, entry, public_name(path, entry)?)))
+}
+
+/// The public name of an asset: that of its object, or its logical name where
+/// that is stable.
+fn public_name<'a>(path: &'a AssetPath, entry: &'a Entry) -> Option<&'a str> {
+    if entry.stable { Some(path.as_str()) } else { entry.key.public_name() }
+}
+
+/// What a format says of an asset's integrity. A stable URL has other bytes
+/// with each release, so a page that was made before the switch would refuse them.
+fn integrity(entry: &Entry) -> Value {
+    if entry.stable { Value::Null } else { Value::from(entry.integrity.clone()) }
 }
 
 /// As [`named`], and then each asset again under the names that a build tool
@@ -68,7 +80,7 @@ fn named(manifest: &Manifest) -> impl Iterator<Item = (&AssetPath, &Entry, &str)
 fn asked(manifest: &Manifest) -> impl Iterator<Item = (&str, &Entry, &str)> {
     let aliases = manifest.logical().aliases.iter().filter_map(|(name, path)| {
         let entry = manifest.get(path.as_str())?;
-        Some((name.as_str(), entry, entry.key.public_name()?))
+        Some((name.as_str(), entry, public_name(path, entry)?))
     });
     named(manifest).map(|(path, entry, name)| (path.as_str(), entry, name)).chain(aliases)
 }

@@ -7,13 +7,13 @@
 
 use serde_json::{Value, json};
 
-use super::asked;
+use super::{asked, integrity};
 use crate::manifest::Manifest;
 
 /// `{path: {"digested_path", "integrity"}}`.
 pub(super) fn write(manifest: &Manifest) -> Value {
     let entries = asked(manifest).map(|(path, entry, name)| {
-        let value = json!({ "digested_path": name, "integrity": entry.integrity });
+        let value = json!({ "digested_path": name, "integrity": integrity(entry) });
         (path.to_owned(), value)
     });
     Value::Object(entries.collect())

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::asked;
+use super::{asked, integrity};
 use crate::manifest::Manifest;
 
 /// A manifest holds no times, so that the same tree gives the same release.
@@ -22,7 +22,7 @@ pub(super) fn write(manifest: &Manifest) -> Value {
         assets.insert(path.to_owned(), name.into());
         let file = json!({
             "digest": entry.b3.to_string(),
-            "integrity": entry.integrity,
+            "integrity": integrity(entry),
             "logical_path": path,
             "mtime": MTIME,
             "size": entry.size,

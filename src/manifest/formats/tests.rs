@@ -237,3 +237,35 @@ fn no_format_names_an_object_that_is_not_an_assets() {
         assert!(!document.contains("other.js"), "{format:?}: {document}");
     }
 }
+
+#[test]
+fn a_stable_asset_has_its_logical_name_and_no_integrity_in_every_format() {
+    let stable = |(name, entry): (&AssetPath, &Entry)| {
+        (name.clone(), Entry { stable: name.as_str() != "index.html", ..entry.clone() })
+    };
+    let manifest = Manifest::new(small().iter().map(stable).collect());
+    let script = "https://cdn.example/js/app.js";
+    let table = [
+        (Format::Django, "/paths/js~1app.js", json!("js/app.js")),
+        (Format::Flat, "/js~1app.js", json!(script)),
+        (Format::Importmap, "", json!({ "imports": { "js/app.js": script }, "integrity": {} })),
+        (
+            Format::Propshaft,
+            "/js~1app.js",
+            json!({ "digested_path": "js/app.js", "integrity": null }),
+        ),
+        (Format::Sprockets, "/assets/js~1app.js", json!("js/app.js")),
+        (Format::Sprockets, "/files/js~1app.js/integrity", json!(null)),
+        (
+            Format::Vite,
+            "/js~1app.js",
+            json!({ "file": "js/app.js", "isEntry": true, "src": "js/app.js" }),
+        ),
+        (Format::Vite, "/css~1app.css/assets", json!(["img/thé.svg"])),
+        (Format::Webpack, "/js~1app.js", json!("js/app.js")),
+    ];
+    for (format, pointer, expected) in table {
+        let document = write(&manifest, &url_of, format);
+        assert_eq!(document.pointer(pointer), Some(&expected), "{format:?}: {document:#}");
+    }
+}

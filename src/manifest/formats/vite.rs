@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{is_script, named};
+use super::{is_script, named, public_name};
 use crate::asset::{AssetPath, media};
 use crate::manifest::{Chunk, Entry, Manifest};
 
@@ -28,7 +28,9 @@ pub(super) fn write(manifest: &Manifest) -> Value {
     let others = others.map(|(path, entry, name)| {
         let mut chunk = Map::new();
         chunk.insert("file".into(), name.into());
-        chunk.insert("integrity".into(), entry.integrity.clone().into());
+        if !entry.stable {
+            chunk.insert("integrity".into(), entry.integrity.clone().into());
+        }
         chunk.insert("src".into(), path.as_str().into());
         if is_part(entry) && !inner.contains(path.as_str()) {
             chunk.insert("isEntry".into(), true.into());
@@ -83,11 +85,11 @@ impl<'a> References<'a> {
     /// sheet loads its own imports, and a page is not in the reader's hands.
     fn of(path: &str, entry: &'a Entry, manifest: &'a Manifest) -> Self {
         let mut references = Self::default();
-        for to in entry.refs.iter().map(|to| to.as_str()).filter(|to| *to != path) {
-            let Some(target) = manifest.get(to) else { continue };
-            let Some(name) = target.key.public_name() else { continue };
+        for to in entry.refs.iter().filter(|to| to.as_str() != path) {
+            let Some(target) = manifest.get(to.as_str()) else { continue };
+            let Some(name) = public_name(to, target) else { continue };
             if is_script(entry) && is_script(target) {
-                references.imports.push(to);
+                references.imports.push(to.as_str());
             } else if is_script(entry) && is_style(target) {
                 references.css.push(name);
             } else {

@@ -170,7 +170,7 @@ fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
             let (path, key, size) = (path.clone(), entry.key.clone(), entry.size);
             let reason = match stored.get(&entry.key) {
                 Some(known) if known.b3 != entry.b3 => return Err(collision(path, key)),
-                Some(known) if same_headers(known, entry) => {
+                Some(known) if known.is_stored_like(entry) => {
                     return Ok(Step::Keep { path, key, size });
                 }
                 Some(_) => Reason::Headers,
@@ -188,10 +188,6 @@ fn collision(path: AssetPath, key: ObjectKey) -> Refused {
     } else {
         Refused::Collision { key }
     }
-}
-
-fn same_headers(one: &Entry, other: &Entry) -> bool {
-    one.content_type == other.content_type && one.cache == other.cache
 }
 
 fn refuse_locked(head: Option<&Activation>) -> Result<(), Refused> {

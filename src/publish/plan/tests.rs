@@ -47,6 +47,17 @@ fn an_object_with_other_header_fields_is_sent_again() {
 }
 
 #[test]
+fn an_object_is_sent_again_for_fields_that_are_stored_with_it_only() {
+    let field = |name: &'static str| {
+        on(move |entry| {
+            entry.headers.insert(name.to_owned(), "x".to_owned());
+        })
+    };
+    assert_eq!(reasons(&field("content-language").unwrap()), [Some(Reason::Headers), None]);
+    assert_eq!(reasons(&field("x-robots-tag").unwrap()), [None, None]);
+}
+
+#[test]
 fn an_object_under_another_key_is_sent() {
     let plan = on(|entry| entry.key = ObjectKey::parse("a/a.old.css").unwrap()).unwrap();
     assert_eq!(reasons(&plan), [Some(Reason::Changed), None]);

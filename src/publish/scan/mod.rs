@@ -16,7 +16,7 @@ use super::source::{SourceFile, Stamp};
 use crate::asset::AssetPath;
 
 /// Names that are never published, wherever they are.
-const IGNORED_ANYWHERE: &[&str] = &[".DS_Store", ".git", "Thumbs.db"];
+const IGNORED_ANYWHERE: &[&str] = &[".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"];
 
 /// Names that are never published when they lie at the root: awning's own.
 const IGNORED_AT_ROOT: &[&str] = &[".awning", "awning.toml"];
@@ -100,7 +100,7 @@ impl Walk<'_> {
             self.problem(shown, "the name is not UTF-8");
             return false;
         };
-        if let Some(rule) = self.ignored(&path) {
+        if let Some(rule) = rule_for(&path, self.ignore) {
             let path = if is_dir { format!("{path}/") } else { path };
             self.scan.ignored.push(Ignored { path, rule });
             return false;
@@ -127,15 +127,13 @@ impl Walk<'_> {
                 .to_owned());
         }
         let asset = AssetPath::parse(path).map_err(|error| error.to_string())?;
-        if let Some(message) = lint::secret_name(asset.file_name()) {
-            return Err(message);
-        }
         let metadata = entry.metadata().map_err(|error| error.to_string())?;
         let stamp = Stamp::of(&metadata);
         if stamp.bytes > self.limits.file_bytes {
             let most = self.limits.file_bytes;
             return Err(format!("the file has {} bytes, more than {most}", stamp.bytes));
         }
+        self.scan.problems.extend(lint::name_problems(&asset));
         self.scan.files.push(SourceFile { asset, file: entry.path().to_owned(), stamp });
         Ok(())
     }
@@ -158,16 +156,6 @@ impl Walk<'_> {
             Some(message) => Err(format!("the link leads to a secret: {message}")),
             None => Ok(()),
         }
-    }
-
-    /// The rule that leaves `path` out, if one does.
-    fn ignored(&self, path: &str) -> Option<String> {
-        let depth = path.matches('/').count();
-        let name = path.rsplit('/').next().unwrap_or(path);
-        if let Some(name) = built_in(name, depth) {
-            return Some(format!("built-in: {name}"));
-        }
-        self.ignore.matching(path).map(str::to_owned)
     }
 
     fn unreadable(&mut self, error: &walkdir::Error) {
@@ -194,6 +182,27 @@ impl Walk<'_> {
     fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
     }
+}
+
+/// What leaves `path` out of a release: a rule about it, or about a directory
+/// that holds it.
+pub fn ignored(path: &AssetPath, ignore: &Ignore) -> Option<Ignored> {
+    let path = path.as_str();
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.map(|end| &path[..end]).find_map(|part| {
+        let slash = if part.len() < path.len() { "/" } else { "" };
+        Some(Ignored { path: format!("{part}{slash}"), rule: rule_for(part, ignore)? })
+    })
+}
+
+/// The rule that leaves `path` itself out, if one does.
+fn rule_for(path: &str, ignore: &Ignore) -> Option<String> {
+    let depth = path.matches('/').count();
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if let Some(name) = built_in(name, depth) {
+        return Some(format!("built-in: {name}"));
+    }
+    ignore.matching(path).map(str::to_owned)
 }
 
 /// The built-in rule that leaves out what has this name at this depth.

@@ -157,3 +157,16 @@ fn the_source_must_be_a_directory() {
         assert!(scan(&dir.path().join(missing), &Ignore::default(), LIMITS).is_err());
     }
 }
+
+#[test]
+fn the_rule_of_a_directory_holds_for_what_is_in_it() {
+    let ignore = Ignore::parse(&["drafts", "**/*.psd"]).unwrap();
+    let of =
+        |path: &str| ignored(&AssetPath::parse(path).unwrap(), &ignore).map(|i| (i.path, i.rule));
+    let some = |path: &str, rule: &str| Some((path.to_owned(), rule.to_owned()));
+    assert_eq!(of("a.css"), None);
+    assert_eq!(of("a/b.psd"), some("a/b.psd", "**/*.psd"));
+    assert_eq!(of("drafts/a/b.html"), some("drafts/", "drafts"));
+    assert_eq!(of("a/.git/config"), some("a/.git/", "built-in: .git"));
+    assert_eq!(of("awning.toml"), some("awning.toml", "built-in: awning.toml"));
+}

@@ -39,6 +39,8 @@ pub(super) fn headers(entry: &Entry) -> ObjectHeaders {
     ObjectHeaders {
         content_type: Some(entry.content_type.clone()),
         cache_control: Some(entry.cache.clone()),
+        content_disposition: entry.stored_field("content-disposition").cloned(),
+        content_language: entry.stored_field("content-language").cloned(),
         meta: [("blake3".to_owned(), entry.b3.to_string())].into(),
         ..ObjectHeaders::default()
     }

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Where each foreign crate with a role may be named; nowhere, for the command's own.
 const PLACES: &[(&str, &[&str])] = &[
+    ("aho_corasick", &["publish/secret/"]),
     ("anyhow", &[]),
     ("aws_", &["store/s3/"]),
     ("axum", &["shield/server", "shield/admin/", "shield/listener/"]),
@@ -37,8 +38,15 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 /// What must not know of the outside world.
-const PURE: &[&str] =
-    &["asset/", "semantics/", "manifest/", "rewrite/", "publish/plan", "shield/decide"];
+const PURE: &[&str] = &[
+    "asset/",
+    "semantics/",
+    "manifest/",
+    "rewrite/",
+    "publish/plan",
+    "publish/rules",
+    "shield/decide",
+];
 
 const IMPURE_PATHS: &[&str] = &[
     "tokio",

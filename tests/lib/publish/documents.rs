@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use awning::publish::{Pattern, References, Rule, Rules};
+
 use super::*;
 
 /// `a.css` and `b.css` import each other, and use an image each.
@@ -197,8 +199,9 @@ fn an_svg_file_that_is_broken_stays_and_is_reported() {
 async fn json_is_read_where_it_is_named_and_never_dangles() {
     let json = r#"{"img/a.png":"img/a.png","text":"hello","list":["\/img\/a.png","gone.png"]}"#;
     let files = [("shop.json", json), ("other.json", json), ("img/a.png", "image")];
-    let json_named =
-        Options { json: awning::publish::Ignore::parse(&["shop.json"]).unwrap(), ..options() };
+    let mut as_json = Rule::of(Pattern::parse("shop.json").unwrap());
+    as_json.references = Some(References::Json);
+    let json_named = Options { rules: Rules::new(vec![as_json]).unwrap(), ..options() };
     let store = Arc::new(MemoryStore::default());
     let dir = tree(&files);
     let release = publish_with(&dir, &*store, &json_named, "n1").await.unwrap();

@@ -11,6 +11,7 @@ mod properties;
 mod race;
 mod refusal;
 mod release;
+mod rules;
 mod shielded;
 mod switch;
 mod switch_faults;

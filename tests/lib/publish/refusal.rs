@@ -33,7 +33,7 @@ fn all_problems_of_a_tree_are_reported_at_once() {
         ".env: error: `.env` usually holds a secret",
         "a.css: error: differs from `A.css` only in letter case",
         "a.css:1:18: warning: `gone.png` names no asset",
-        "deploy.txt: error: holds a private key",
+        "deploy.txt:1:1: error: holds a private key",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
