@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Manifest(commands::manifest::PrintManifest),
     /// Print the public URL of each asset, a line each
     Resolve(commands::resolve::Resolve),
+    /// Check the bucket, the key and the clock, and say what to do
+    Doctor(commands::doctor::Doctor),
     /// Ask a running shield whether it is well, for container health checks
     Health(commands::health::Health),
     /// Run the embedded S3 server alone

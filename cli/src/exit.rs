@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use awning::bucket::BucketError;
 use awning::publish::{BuildError, PublishError, Refused};
 use awning::shield;
+use awning::store::s3::diagnose::{Cause, Finding};
 use awning::store::{StoreError, StoreErrorKind};
 
 use crate::config::ConfigError;
@@ -28,6 +29,18 @@ pub(crate) struct Unreachable(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotThere(pub String);
+
+/// A doctor found something that does not work.
+#[derive(Debug, thiserror::Error)]
+#[error("{problems} of {} checks found a problem", .checks.len())]
+pub(crate) struct Unwell {
+    /// How many problems.
+    pub(crate) problems: usize,
+    /// Where the first one lies.
+    pub(crate) cause: Cause,
+    /// Everything that was found.
+    pub(crate) checks: Vec<Finding>,
+}
 
 /// An address that was given cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +79,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Interrupted>() {
         return Some(INTERRUPTED);
     }
+    if let Some(unwell) = cause.downcast_ref::<Unwell>() {
+        return Some(of_cause(unwell.cause));
+    }
     if let Some(refused) = cause.downcast_ref::<Refused>() {
         return Some(of_refusal(refused));
     }
@@ -95,6 +111,14 @@ fn of_publish(error: &PublishError) -> u8 {
         PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
         PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
         _ => UNFORESEEN,
+    }
+}
+
+fn of_cause(cause: Cause) -> u8 {
+    match cause {
+        Cause::Configuration => USAGE,
+        Cause::Unreachable => INCOMPLETE,
+        Cause::Denied => DENIED,
     }
 }
 

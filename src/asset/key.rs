@@ -124,6 +124,16 @@ impl KeyLayout {
         Self { prefix }
     }
 
+    /// What every key begins with: empty, or a directory with its slash.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The key of a scratch object.
+    pub fn probe(&self, name: &str) -> String {
+        format!("{}.awning/probe/{name}", self.prefix)
+    }
+
     /// The full key of an object that is named relative to the prefix.
     pub fn object(&self, key: &ObjectKey) -> String {
         format!("{}{key}", self.prefix)

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod crash;
+mod doctor;
 mod faults;
 mod harness;
 mod outcome;

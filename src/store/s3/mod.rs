@@ -6,6 +6,7 @@
 
 mod body;
 mod client;
+pub mod diagnose;
 mod failure;
 mod object;
 mod retry;
