@@ -105,7 +105,7 @@ fn of_publish(error: &PublishError) -> u8 {
         PublishError::Store(error) => of_store(error),
         // A file that changed is no refusal: other objects may be stored already.
         PublishError::Changed { .. } | PublishError::Incomplete { .. } => INCOMPLETE,
-        PublishError::Unsettled => INCOMPLETE,
+        PublishError::Unsettled | PublishError::Late { .. } => INCOMPLETE,
         PublishError::Superseded { .. } | PublishError::Locked { .. } => SUPERSEDED,
         PublishError::NoRelease { .. } => REFUSED,
         PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,

@@ -129,11 +129,6 @@ impl KeyLayout {
         &self.prefix
     }
 
-    /// The key of a scratch object.
-    pub fn probe(&self, name: &str) -> String {
-        format!("{}.awning/probe/{name}", self.prefix)
-    }
-
     /// The full key of an object that is named relative to the prefix.
     pub fn object(&self, key: &ObjectKey) -> String {
         format!("{}{key}", self.prefix)
@@ -152,6 +147,11 @@ impl KeyLayout {
     /// The key of a channel's head: a cached hint of the newest activation.
     pub fn head(&self, channel: impl fmt::Display) -> String {
         format!("{}.awning/channels/{channel}/head.json", self.prefix)
+    }
+
+    /// A key for trying out what the store can do.
+    pub fn probe(&self, what: &str) -> String {
+        format!("{}.awning/probe/{what}", self.prefix)
     }
 
     /// What the keys of a channel's activation records begin with.

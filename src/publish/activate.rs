@@ -1,4 +1,4 @@
-//! Switching a channel to a release, on a store that knows no conditional
+//! Switching a channel to a release, on a store that need not have conditional
 //! writes (B2 answers 501 to them).
 //!
 //! Every publisher writes a record under a key of its own, so none is lost;
@@ -8,13 +8,12 @@
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
 use super::base;
 use super::error::PublishError;
 use super::log::Log;
 use super::options::Options;
 use super::upload::Uploaded;
+use super::writes::Writes;
 use crate::asset::KeyLayout;
 use crate::manifest::{ACTIVATION_BYTES_MAX, Activation, MANIFEST_BYTES_MAX, Manifest, ReleaseId};
 use crate::store::{ObjectHeaders, ObjectWrite};
@@ -63,8 +62,9 @@ pub async fn stage(
 ///
 /// `nonce` tells this publisher from all others: 1 to 64 letters and digits.
 /// Fails with [`PublishError::Superseded`] when someone else switched the
-/// channel meanwhile. If the release already is the head, the store is not
-/// called.
+/// channel meanwhile, and with [`PublishError::Late`] when the deadline had
+/// passed before it began. If the release already is the head, the store is
+/// not called.
 pub async fn activate(
     uploaded: Uploaded,
     store: &dyn ObjectWrite,
@@ -78,7 +78,11 @@ pub async fn activate(
         let activation = head.clone();
         return Ok(uploaded.into_release(activation, true));
     }
+    if options.is_late() {
+        return Err(PublishError::Late { stored: uploaded.sent.0, unsent: 0 });
+    }
     let release = stage(&uploaded, store, layout).await?;
+    let writes = Writes::of(store, layout, options).await?;
     let seq = plan.base.as_ref().map_or(0, |head| head.seq);
     let own = Activation {
         activated: httpdate::fmt_http_date(now),
@@ -91,8 +95,8 @@ pub async fn activate(
         seq: seq.saturating_add(1),
     };
     let log = Log { store, layout, channel: &plan.channel, from: seq };
-    let head = append(&log, &own).await?;
-    let head = settle(&log, &own, head).await?;
+    let head = append(&log, &own, writes).await?;
+    let head = settle(&log, &own, head, writes).await?;
     if head.release == release {
         Ok(uploaded.into_release(head, false))
     } else {
@@ -111,7 +115,11 @@ impl Uploaded {
 ///
 /// The look before writing decides a race in favour of who came first, and
 /// lets a publisher that died behind its record be taken up again.
-pub(super) async fn append(log: &Log<'_>, own: &Activation) -> Result<Activation, PublishError> {
+pub(super) async fn append(
+    log: &Log<'_>,
+    own: &Activation,
+    writes: Writes,
+) -> Result<Activation, PublishError> {
     if let Some(head) = log.head().await?
         && head.rank() >= own.rank()
     {
@@ -119,7 +127,7 @@ pub(super) async fn append(log: &Log<'_>, own: &Activation) -> Result<Activation
     }
     let key = log.layout.record(log.channel, own.seq, &own.nonce);
     let bytes = own.to_bytes().map_err(PublishError::UnwritableRecord)?;
-    log.store.put(&key, bytes.into(), &json_headers(CACHE_ONCE)).await?;
+    writes.put_own(log.store, &key, bytes.into(), &json_headers(CACHE_ONCE)).await?;
     // The own record counts even if the listing lags behind the write.
     match log.head().await? {
         Some(head) if head.newer(own).is_gt() => Ok(head),
@@ -133,17 +141,19 @@ pub(super) async fn settle(
     log: &Log<'_>,
     own: &Activation,
     mut head: Activation,
+    writes: Writes,
 ) -> Result<Activation, PublishError> {
     let key = log.layout.head(log.channel);
     if head != *own && is_stored(log, &key, &head).await? {
         return Ok(head);
     }
     for _ in 0..HEAD_WRITES_MAX {
-        let bytes = head.to_bytes().map_err(PublishError::UnwritableRecord)?;
-        log.store.put(&key, Bytes::from(bytes), &json_headers(CACHE_HEAD)).await?;
+        let written = writes.put_head(log, &key, &head, &json_headers(CACHE_HEAD)).await?;
         match log.head().await? {
             Some(newest) if newest.newer(&head).is_gt() => head = newest,
-            _ => return Ok(head),
+            _ if written => return Ok(head),
+            // Whoever wrote it may have died before looking at the log.
+            _ => {}
         }
     }
     Err(PublishError::Unsettled)

@@ -29,6 +29,19 @@ pub enum PublishError {
         /// Keys that failed, and why; at least one.
         failed: Vec<(String, StoreError)>,
     },
+    /// The deadline passed before the release was stored, and nothing was
+    /// activated. Running the publish again goes on: parts of large objects
+    /// that arrived are not sent again.
+    #[error(
+        "the deadline passed when {}; nothing was activated, and running it again goes on",
+        Progress(*.stored, *.unsent)
+    )]
+    Late {
+        /// Objects that were stored.
+        stored: usize,
+        /// Objects that were not.
+        unsent: usize,
+    },
     /// A source file is not what it was when the release was built.
     #[error("`{path}` changed after it was hashed")]
     Changed {
@@ -126,6 +139,21 @@ impl fmt::Display for Broken {
         match found {
             None => write!(f, "`{key}` is missing"),
             Some(found) => write!(f, "`{key}` has {found} bytes instead of {size}"),
+        }
+    }
+}
+
+/// How many objects were stored, and how many not.
+struct Progress(usize, usize);
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(0, 0) => f.write_str("nothing was sent yet"),
+            Self(stored, 0) => write!(f, "all {stored} objects were stored"),
+            Self(stored, unsent) => {
+                write!(f, "{stored} of {} objects were stored", stored + unsent)
+            }
         }
     }
 }

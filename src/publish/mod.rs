@@ -30,6 +30,7 @@ mod source;
 mod switch;
 mod upload;
 mod whole;
+mod writes;
 
 pub use activate::{Release, activate, stage};
 pub use base::{Base, base};
@@ -38,7 +39,10 @@ pub use diff::{Changed, Diff, Only};
 pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};
-pub use options::{CONCURRENCY_DEFAULT, Ignore, IgnoreError, Options, UPLOAD_BYTES_DEFAULT};
+pub use options::{
+    CONCURRENCY_DEFAULT, ConditionalWrites, Ignore, IgnoreError, MULTIPART_BYTES_DEFAULT, Options,
+    PART_BYTES_DEFAULT, UPLOAD_BYTES_DEFAULT,
+};
 pub use plan::{Plan, Reason, Refused, Step, plan};
 pub use problem::{Ignored, Place, Problem, Severity};
 pub use source::ReadError;

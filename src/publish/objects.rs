@@ -39,6 +39,12 @@ impl Objects {
         Ok(document.replace(path, &bytes, &self.space, names))
     }
 
+    /// The file that an object is a copy of, if it is one.
+    pub(super) fn copied(&self, path: &AssetPath) -> Option<&SourceFile> {
+        let made = self.made.get(path)?;
+        made.document.is_none().then_some(&made.file)
+    }
+
     /// The MD5 of an object's bytes in hexadecimal.
     pub(super) fn md5(&self, path: &AssetPath) -> Option<&str> {
         Some(self.made.get(path)?.output.md5.as_str())

@@ -1,6 +1,9 @@
 //! What a publish is told: where to, under which URLs, and how strictly.
 
+use std::num::NonZeroU64;
+
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use tokio::time::Instant;
 
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
@@ -9,7 +12,13 @@ use crate::rewrite::{Mount, PublicBase};
 pub const CONCURRENCY_DEFAULT: usize = 32;
 
 /// Bytes of bodies that are in memory during an upload, unless told otherwise.
-pub const UPLOAD_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
+pub const UPLOAD_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
+
+/// Objects of more bytes are sent in parts, unless told otherwise.
+pub const MULTIPART_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// Bytes of a part, unless told otherwise.
+pub const PART_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 
 /// How to publish.
 #[derive(Clone, Debug)]
@@ -30,11 +39,40 @@ pub struct Options {
     pub allow_shrink: bool,
     /// The publisher's own order, such as a build number; 0 when there is none.
     pub order: u64,
-    /// Most objects that are uploaded at the same time; 0 counts as 1.
+    /// Most objects, or parts of them, that are uploaded at the same time; 0
+    /// counts as 1. While the store asks to slow down, fewer are.
     pub concurrency: usize,
-    /// Most bytes of bodies in memory during an upload. An object of more is
-    /// uploaded while no other is.
+    /// Most bytes of bodies in memory during an upload. An object or part of
+    /// more is uploaded while no other is.
     pub upload_bytes: usize,
+    /// Objects of more bytes are sent in parts, if they are copies of their
+    /// files. What is sent in one piece is held in memory, so no more than a
+    /// few hundred MiB make sense; the store's limit is 5 GB.
+    pub multipart_bytes: u64,
+    /// Bytes of a part: at least 5 MiB, and at most 1 GiB, as parts are sent
+    /// from memory. An object that would have more than 10,000 parts gets
+    /// parts of a multiple of this.
+    pub part_bytes: u64,
+    /// Most bytes that are sent in a second, on average; `None` is no limit.
+    pub bandwidth: Option<NonZeroU64>,
+    /// When to stop if the release is not stored by then. An activation that
+    /// has begun is finished.
+    pub deadline: Option<Instant>,
+    /// Whether to use conditional writes where the store has them.
+    pub conditional_writes: ConditionalWrites,
+}
+
+/// Whether an activation uses conditional writes.
+///
+/// It is safe without them. With them, a publisher never overwrites a head
+/// that it has not seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ConditionalWrites {
+    /// None is ever sent: B2 answers 501 to them, and finding out costs calls.
+    #[default]
+    Never,
+    /// The store is tried out right before an activation, at one or two calls.
+    Probe,
 }
 
 impl Options {
@@ -52,7 +90,17 @@ impl Options {
             order: 0,
             concurrency: CONCURRENCY_DEFAULT,
             upload_bytes: UPLOAD_BYTES_DEFAULT,
+            multipart_bytes: MULTIPART_BYTES_DEFAULT,
+            part_bytes: PART_BYTES_DEFAULT,
+            bandwidth: None,
+            deadline: None,
+            conditional_writes: ConditionalWrites::default(),
         }
+    }
+
+    /// Whether the deadline has passed.
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 }
 

@@ -83,12 +83,33 @@ impl SourceFile {
         Ok(bytes)
     }
 
+    /// Opens the file to read what it holds now piece by piece. As with
+    /// [`read_again`](Self::read_again), the bytes have to be compared.
+    pub(super) fn pieces(&self) -> Result<Pieces, ReadError> {
+        Ok(Pieces { file: self.open()? })
+    }
+
     /// Opens the file unless a pipe took its place, which would block forever.
     fn open(&self) -> Result<File, ReadError> {
         if !fs::metadata(&self.file)?.is_file() {
             return Err(ReadError::Changed);
         }
         Ok(File::open(&self.file)?)
+    }
+}
+
+/// A file that is read from its beginning, a piece at a time.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    file: File,
+}
+
+impl Pieces {
+    /// The next `bytes` bytes; an error if there are fewer.
+    pub(super) fn next(&mut self, bytes: u64) -> Result<Vec<u8>, ReadError> {
+        let mut piece = Vec::with_capacity(to_usize(bytes));
+        (&mut self.file).take(bytes).read_to_end(&mut piece)?;
+        if piece.len() as u64 == bytes { Ok(piece) } else { Err(ReadError::Changed) }
     }
 }
 
@@ -147,6 +168,15 @@ mod tests {
         assert!(matches!(outcome, Err(ReadError::Changed)), "{outcome:?}");
         let outcome = source.read_again();
         assert!(matches!(outcome, Err(ReadError::Changed)), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_file_is_read_in_pieces_and_not_beyond_its_end() {
+        let (_dir, source) = scanned(b"abcde");
+        let mut pieces = source.pieces().unwrap();
+        assert_eq!(pieces.next(3).unwrap(), b"abc");
+        assert_eq!(pieces.next(2).unwrap(), b"de");
+        assert!(matches!(pieces.next(1), Err(ReadError::Changed)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::error::PublishError;
 use super::history::History;
 use super::log::Log;
 use super::whole::Whole;
+use super::writes::Writes;
 use crate::asset::KeyLayout;
 use crate::manifest::{Activation, ReleaseId};
 use crate::store::ObjectWrite;
@@ -100,11 +101,11 @@ pub async fn switch(
                 release: to.release,
                 seq: from.saturating_add(1),
             };
-            let head = append(&log, &own).await?;
+            let head = append(&log, &own, Writes::Plain).await?;
             (own, head)
         }
     };
-    let head = settle(&log, &own, head).await?;
+    let head = settle(&log, &own, head, Writes::Plain).await?;
     if is_wanted(&head) {
         Ok(Switched { activation: head, unchanged: false })
     } else {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 /// A call to the store that did not do what it should.
 ///
@@ -12,6 +13,7 @@ pub struct StoreError {
     operation: Operation,
     key: String,
     kind: StoreErrorKind,
+    retry_after: Option<Duration>,
     #[source]
     source: Box<dyn Error + Send + Sync>,
 }
@@ -29,6 +31,18 @@ pub enum Operation {
     List,
     /// Deleting an object.
     Delete,
+    /// Beginning an object that arrives in parts.
+    Begin,
+    /// Storing a part.
+    PutPart,
+    /// Listing the parts of an upload.
+    ListParts,
+    /// Making parts one object.
+    Complete,
+    /// Ending an upload without an object.
+    Abort,
+    /// Listing unfinished uploads.
+    ListUploads,
 }
 
 /// What a failed call means to the caller.
@@ -48,8 +62,11 @@ pub enum StoreErrorKind {
     Unavailable,
     /// What arrived is not what was sent.
     Corrupt,
-    /// The object is no longer the one named by `if_match`.
+    /// The object is no longer the one named by `if_match`, or the condition
+    /// of a write does not hold.
     Precondition,
+    /// A part of an upload is not there, or is another than was sent.
+    PartMissing,
     /// The store understood the call and refuses it.
     Rejected,
 }
@@ -62,7 +79,19 @@ impl StoreError {
         kind: StoreErrorKind,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { operation, key: key.to_owned(), kind, source: source.into() }
+        let (key, source) = (key.to_owned(), source.into());
+        Self { operation, key, kind, retry_after: None, source }
+    }
+
+    /// The same error of a store that says when to try again.
+    pub fn with_retry_after(self, wait: Option<Duration>) -> Self {
+        Self { retry_after: wait, ..self }
+    }
+
+    /// How long the store asks to be left alone, if it says so. As the store
+    /// sent it: whoever waits has to limit it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What the failure means.
@@ -84,6 +113,12 @@ impl fmt::Display for Operation {
             Operation::Put => "store",
             Operation::List => "list",
             Operation::Delete => "delete",
+            Operation::Begin => "begin the upload of",
+            Operation::PutPart => "store a part of",
+            Operation::ListParts => "list the parts of",
+            Operation::Complete => "complete the upload of",
+            Operation::Abort => "abort the upload of",
+            Operation::ListUploads => "list the uploads under",
         })
     }
 }
@@ -98,6 +133,7 @@ impl fmt::Display for StoreErrorKind {
             StoreErrorKind::Unavailable => "the store is unavailable",
             StoreErrorKind::Corrupt => "the bytes are damaged",
             StoreErrorKind::Precondition => "the object has changed",
+            StoreErrorKind::PartMissing => "a part is missing",
             StoreErrorKind::Rejected => "the store refused it",
         })
     }

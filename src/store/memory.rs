@@ -13,9 +13,11 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use md5::{Digest as _, Md5};
 
+use super::uploads::{Joined, Uploads};
 use super::{
     ByteRange, GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, ListPage, Listed, Object, ObjectHead,
-    ObjectHeaders, ObjectRead, ObjectWrite, Operation, PutReceipt, StoreError, StoreErrorKind,
+    ObjectHeaders, ObjectRead, ObjectWrite, Operation, Part, PutCondition, PutReceipt, StoreError,
+    StoreErrorKind, Unfinished, UploadPage,
 };
 use crate::clock::Clock;
 
@@ -34,6 +36,7 @@ struct State {
     /// Versions of each key, oldest first.
     keys: BTreeMap<String, Vec<Version>>,
     versions_made: u64,
+    uploads: Uploads,
 }
 
 #[derive(Clone, Debug)]
@@ -97,19 +100,36 @@ impl MemoryStore {
 
     fn write(&self, key: &str, body: Bytes, headers: &ObjectHeaders) -> PutReceipt {
         let etag = format!("\"{}\"", HEXLOWER.encode(&Md5::digest(&body)));
-        let now = self.clock.now();
+        self.state().store(key, Joined { body, headers: headers.clone(), etag }, self.clock.now())
+    }
+
+    fn write_if(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &ObjectHeaders,
+        condition: &PutCondition,
+    ) -> Result<PutReceipt, StoreError> {
+        let etag = format!("\"{}\"", HEXLOWER.encode(&Md5::digest(&body)));
         let mut state = self.state();
-        let id = state.next_version();
-        let head = ObjectHead {
-            size: body.len() as u64,
-            etag: Some(etag.clone()),
-            last_modified: Some(whole_seconds(now)),
-            version: Some(id.clone()),
-            headers: headers.clone(),
+        let newest = state.keys.get(key).and_then(|versions| versions.last()?.object.as_ref());
+        let holds = match condition {
+            PutCondition::Absent => newest.is_none(),
+            PutCondition::Unchanged(etag) => {
+                newest.is_some_and(|newest| newest.head.etag.as_ref() == Some(etag))
+            }
         };
-        let object = Some(Stored { head, body });
-        state.keys.entry(key.to_owned()).or_default().push(Version { id: id.clone(), object });
-        PutReceipt { etag: Some(etag), version: Some(id) }
+        if !holds {
+            let (kind, why) = (StoreErrorKind::Precondition, "the object is another");
+            return Err(StoreError::new(Operation::Put, key, kind, why));
+        }
+        Ok(state.store(key, Joined { body, headers: headers.clone(), etag }, self.clock.now()))
+    }
+
+    fn complete(&self, key: &str, upload: &str, parts: &[Part]) -> Result<PutReceipt, StoreError> {
+        let mut state = self.state();
+        let joined = state.uploads.complete(key, upload, parts)?;
+        Ok(state.store(key, joined, self.clock.now()))
     }
 
     fn page(&self, prefix: &str, after: Option<&str>) -> ListPage {
@@ -148,6 +168,21 @@ impl State {
         self.versions_made += 1;
         format!("v{:08}", self.versions_made)
     }
+
+    fn store(&mut self, key: &str, written: Joined, now: SystemTime) -> PutReceipt {
+        let Joined { body, headers, etag } = written;
+        let id = self.next_version();
+        let head = ObjectHead {
+            size: body.len() as u64,
+            etag: Some(etag.clone()),
+            last_modified: Some(whole_seconds(now)),
+            version: Some(id.clone()),
+            headers,
+        };
+        let object = Some(Stored { head, body });
+        self.keys.entry(key.to_owned()).or_default().push(Version { id: id.clone(), object });
+        PutReceipt { etag: Some(etag), version: Some(id) }
+    }
 }
 
 impl ObjectRead for MemoryStore {
@@ -172,6 +207,71 @@ impl ObjectWrite for MemoryStore {
         headers: &'a ObjectHeaders,
     ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
         async move { Ok(self.write(key, body, headers)) }.boxed()
+    }
+
+    fn put_if<'a>(
+        &'a self,
+        key: &'a str,
+        body: Bytes,
+        headers: &'a ObjectHeaders,
+        condition: PutCondition,
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
+        async move { self.write_if(key, body, headers, &condition) }.boxed()
+    }
+
+    fn begin_upload<'a>(
+        &'a self,
+        key: &'a str,
+        headers: &'a ObjectHeaders,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        async move { Ok(self.state().uploads.begin(key, headers, self.clock.now())) }.boxed()
+    }
+
+    fn put_part<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+        number: u32,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Part, StoreError>> {
+        async move { self.state().uploads.put_part(key, upload, number, body) }.boxed()
+    }
+
+    fn list_parts<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Part>, StoreError>> {
+        async move { self.state().uploads.parts(key, upload) }.boxed()
+    }
+
+    fn complete_upload<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+        parts: &'a [Part],
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
+        async move { self.complete(key, upload, parts) }.boxed()
+    }
+
+    fn abort_upload<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            self.state().uploads.abort(key, upload);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn list_uploads<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Unfinished>,
+    ) -> BoxFuture<'a, Result<UploadPage, StoreError>> {
+        async move { Ok(self.state().uploads.page(prefix, after)) }.boxed()
     }
 
     fn list<'a>(

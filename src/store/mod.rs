@@ -6,7 +6,10 @@
 pub mod contract;
 mod error;
 pub mod memory;
+mod multipart;
+mod probe;
 pub mod s3;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +21,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 
 pub use error::{Operation, StoreError, StoreErrorKind};
+pub use multipart::{PART_BYTES_MIN, PARTS_MAX, Part, UPLOADS_PAGE_MAX, Unfinished, UploadPage};
+pub use probe::has_conditional_writes;
 
 /// Most keys that one page of a listing holds (S3's own limit).
 pub const LIST_PAGE_KEYS_MAX: usize = 1000;
@@ -46,6 +51,84 @@ pub trait ObjectWrite: ObjectRead {
         body: Bytes,
         headers: &'a ObjectHeaders,
     ) -> BoxFuture<'a, Result<PutReceipt, StoreError>>;
+
+    /// As [`put`](Self::put), but a store that asks to slow down is not waited
+    /// for: the failure is [`StoreErrorKind::Throttled`] at once, and tells how
+    /// long the store wants to be left alone. For callers that pace themselves.
+    fn put_now<'a>(
+        &'a self,
+        key: &'a str,
+        body: Bytes,
+        headers: &'a ObjectHeaders,
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
+        self.put(key, body, headers)
+    }
+
+    /// As [`put`](Self::put), if the condition holds; otherwise the write is
+    /// [`StoreErrorKind::Precondition`].
+    ///
+    /// Only for stores that were found to have conditional writes by
+    /// [`has_conditional_writes`]: B2 answers 501
+    /// ([`StoreErrorKind::Rejected`]), and others ignore the condition.
+    fn put_if<'a>(
+        &'a self,
+        key: &'a str,
+        body: Bytes,
+        headers: &'a ObjectHeaders,
+        condition: PutCondition,
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>>;
+
+    /// Begins an object that arrives in parts, and returns the name of the
+    /// upload. The object is there once the upload is completed.
+    fn begin_upload<'a>(
+        &'a self,
+        key: &'a str,
+        headers: &'a ObjectHeaders,
+    ) -> BoxFuture<'a, Result<String, StoreError>>;
+
+    /// Stores a part, in the place of an earlier one with its number: 1 to
+    /// [`PARTS_MAX`]. Every part but the last has [`PART_BYTES_MIN`] or more.
+    /// A store that asks to slow down is not waited for, as in
+    /// [`put_now`](Self::put_now); an upload that was completed or aborted is
+    /// [`StoreErrorKind::NotFound`].
+    fn put_part<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+        number: u32,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Part, StoreError>>;
+
+    /// All parts of an upload that have arrived, in the order of their numbers.
+    fn list_parts<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Part>, StoreError>>;
+
+    /// Makes the parts one object. [`StoreErrorKind::PartMissing`] if one of
+    /// them is not there, or is another; the upload then stays as it is.
+    fn complete_upload<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+        parts: &'a [Part],
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>>;
+
+    /// Ends an upload and forgets its parts. Ending what is not there succeeds.
+    fn abort_upload<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Lists at most [`UPLOADS_PAGE_MAX`] unfinished uploads whose keys begin
+    /// with `prefix` and that follow `after`, in the order of their keys.
+    fn list_uploads<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Unfinished>,
+    ) -> BoxFuture<'a, Result<UploadPage, StoreError>>;
 
     /// Lists at most [`LIST_PAGE_KEYS_MAX`] keys that begin with `prefix` and
     /// follow `after`, in the order of their bytes.
@@ -150,6 +233,15 @@ pub struct PutReceipt {
     pub etag: Option<String>,
     /// The version, where the store has versions.
     pub version: Option<String>,
+}
+
+/// What has to be true of a key for a write to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PutCondition {
+    /// There is no object (`If-None-Match: *`).
+    Absent,
+    /// The object still has this validator, with its quotes (`If-Match`).
+    Unchanged(String),
 }
 
 /// A page of a listing.

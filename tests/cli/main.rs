@@ -9,4 +9,5 @@ mod harness;
 mod outcome;
 mod publish;
 mod releases;
+mod transfer;
 mod up;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use awning::store::s3::{Profile, S3Store};
 use awning::store::{
-    GetOutcome, GetRequest, ObjectHeaders, ObjectRead as _, ObjectWrite as _, StoreError,
-    StoreErrorKind,
+    GetOutcome, GetRequest, ObjectHeaders, ObjectRead as _, ObjectWrite as _, Part, PutCondition,
+    StoreError, StoreErrorKind,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -321,4 +321,107 @@ async fn a_call_of_the_store_is_one_call_of_the_bucket() {
     let counts: Vec<_> = calls.iter().map(|(name, _, count)| (name.to_owned(), count)).collect();
     let expected = ["DeleteObject", "GetObject", "HeadObject", "ListObjectsV2", "PutObject"];
     assert_eq!(counts, expected.map(|name| (name.to_owned(), 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_slow_down_is_told_at_once_to_those_who_pace_themselves() {
+    for (status, code, lines, wait) in [
+        ("503 Slow Down", "SlowDown", "Retry-After: 7\r\n", Some(7)),
+        ("503 Slow Down", "SlowDown", "", None),
+        ("429 Too Many Requests", "TooManyRequests", "Retry-After: 3600\r\n", Some(3600)),
+    ] {
+        let stub = Stub::start(move |_, _| error(status, lines, code, "slower")).await;
+        let store = stub.store(Profile::Publisher);
+        let headers = ObjectHeaders::default();
+        let put = store.put_now("key", "bytes".into(), &headers).await.unwrap_err();
+        let part = store.put_part("key", "u1", 1, "bytes".into()).await.unwrap_err();
+        for failed in [put, part] {
+            assert_eq!(failed.kind(), StoreErrorKind::Throttled, "{code}");
+            assert_eq!(failed.retry_after(), wait.map(Duration::from_secs), "{code}");
+        }
+        assert_eq!(stub.heads().len(), 2, "{code}");
+    }
+    // A store that fails is still tried again by the store.
+    let busy = |_: usize, _: &str| error("503 Busy", "", "ServiceUnavailable", "no tomes");
+    let stub = Stub::start(busy).await;
+    let store = stub.store(Profile::Publisher);
+    let outcome = store.put_now("key", "bytes".into(), &ObjectHeaders::default()).await;
+    assert_eq!(kind(outcome), Some(StoreErrorKind::Unavailable));
+    assert_eq!(stub.heads().len(), 8);
+}
+
+fn one_part() -> [Part; 1] {
+    [Part { number: 1, size: 5, etag: "\"4b3a6218bb3e3a7303e8a171a60fcf92\"".to_owned() }]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_that_fails_under_a_status_of_success_is_an_error() {
+    let stub = Stub::start(|_, _| error("200 OK", "", "InternalError", "try again")).await;
+    let store = stub.store(Profile::Publisher);
+    let outcome = store.complete_upload("key", "u1", &one_part()).await;
+    assert_eq!(kind(outcome), Some(StoreErrorKind::Unavailable));
+    assert_eq!(stub.heads().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_that_is_tried_again_may_find_its_upload_gone() {
+    let lost = |number: usize, _: &str| match number {
+        1 => error("503 Busy", "", "ServiceUnavailable", "no tomes available"),
+        _ => error("404 Not Found", "", "NoSuchUpload", "no such upload"),
+    };
+    let stub = Stub::start(lost).await;
+    let store = stub.store(Profile::Publisher);
+    let outcome = store.complete_upload("key", "u1", &one_part()).await;
+    assert_eq!(kind(outcome), Some(StoreErrorKind::NotFound));
+    assert_eq!(stub.heads().len(), 2);
+
+    let missing = |_: usize, _: &str| error("400 Bad Request", "", "InvalidPart", "not found");
+    let stub = Stub::start(missing).await;
+    let outcome = stub.store(Profile::Publisher).complete_upload("key", "u1", &one_part()).await;
+    assert_eq!(kind(outcome), Some(StoreErrorKind::PartMissing));
+}
+
+#[tokio::test]
+async fn a_part_carries_its_md5_and_no_checksum_of_the_sdk() {
+    let etag = "ETag: \"4b3a6218bb3e3a7303e8a171a60fcf92\"\r\n";
+    let stub = Stub::start(move |_, _| response("200 OK", etag, "")).await;
+    let store = stub.store(Profile::Publisher);
+    let part = store.put_part("dir/key", "u1", 1, "bytes".into()).await.unwrap();
+    assert_eq!(part, one_part()[0]);
+    let head = &stub.heads()[0];
+    assert!(head.starts_with("put /shop/dir/key?"), "{head}");
+    for text in ["partnumber=1", "uploadid=u1", "content-md5: szpigls+onmd6kfxpg/pkg=="] {
+        assert!(head.contains(text), "{text} in {head}");
+    }
+    assert!(!head.contains("checksum") && !head.contains("aws-chunked"), "{head}");
+
+    let other = "ETag: \"00000000000000000000000000000000\"\r\n";
+    let stub = Stub::start(move |_, _| response("200 OK", other, "")).await;
+    let outcome = stub.store(Profile::Publisher).put_part("key", "u1", 1, "bytes".into()).await;
+    assert_eq!(kind(outcome), Some(StoreErrorKind::Corrupt));
+}
+
+#[tokio::test]
+async fn a_condition_is_sent_only_by_a_conditional_write() {
+    let stub = Stub::start(|_, _| ok()).await;
+    let (store, headers) = (stub.store(Profile::Publisher), ObjectHeaders::default());
+    let absent = PutCondition::Absent;
+    store.put_if("key", "bytes".into(), &headers, absent).await.unwrap();
+    let unchanged = PutCondition::Unchanged("\"abc\"".to_owned());
+    store.put_if("key", "bytes".into(), &headers, unchanged).await.unwrap();
+    store.put_now("key", "bytes".into(), &headers).await.unwrap();
+    let heads = stub.heads();
+    assert!(heads[0].contains("if-none-match: *\r\n"), "{}", heads[0]);
+    assert!(heads[1].contains("if-match: \"abc\"\r\n"), "{}", heads[1]);
+    assert!(!heads[2].contains("if-"), "{}", heads[2]);
+
+    for (status, code, expected) in [
+        ("412 Precondition Failed", "PreconditionFailed", StoreErrorKind::Precondition),
+        ("501 Not Implemented", "NotImplemented", StoreErrorKind::Rejected),
+    ] {
+        let stub = Stub::start(move |_, _| error(status, "", code, "no")).await;
+        let (store, absent) = (stub.store(Profile::Publisher), PutCondition::Absent);
+        let outcome = store.put_if("key", "bytes".into(), &headers, absent).await;
+        assert_eq!(kind(outcome), Some(expected), "{code}");
+    }
 }

@@ -15,6 +15,7 @@ pub(crate) mod resolve;
 pub(crate) mod rollback;
 pub(crate) mod serve;
 mod switch;
+mod transfer;
 pub(crate) mod up;
 
 use std::path::PathBuf;

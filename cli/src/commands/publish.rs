@@ -13,7 +13,9 @@ use awning::store::ObjectWrite;
 use awning::store::s3::Profile;
 use clap::Args;
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 
+use super::transfer::TransferFlags;
 use super::{Context, required};
 use crate::config::PublishSettings;
 use crate::exit::chain;
@@ -56,6 +58,9 @@ pub(crate) struct Publish {
     /// Upload, but do not switch the channel
     #[arg(long, conflicts_with = "dry_run")]
     no_activate: bool,
+
+    #[command(flatten)]
+    transfer: TransferFlags,
 }
 
 impl Publish {
@@ -69,6 +74,10 @@ impl Publish {
         options.order = self.order;
         options.strict = self.strict;
         options.allow_shrink = self.allow_shrink;
+        options.conditional_writes = bucket.conditional_writes;
+        let transfer = self.transfer.over(settings.publish.transfer);
+        transfer.set(&mut options);
+        options.deadline = transfer.deadline.map(|time| Instant::now() + time);
 
         let how = match (self.dry_run, self.no_activate) {
             (true, _) => How::Plan,
@@ -84,8 +93,8 @@ impl Publish {
 }
 
 /// What an interrupted publish leaves behind.
-pub(crate) const NOTHING_ACTIVATED: &str =
-    "the channel still has the release it had, or already has the new one, whole; run it again";
+pub(crate) const NOTHING_ACTIVATED: &str = "the channel still has the release it had, or already has the new one, whole; run it again: \
+     what arrived of large files is not sent again";
 
 /// How far a publish goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -143,11 +152,11 @@ impl<S: ObjectWrite> Publisher<S> {
         let progress = Arc::new(Progress::new(*output));
 
         let build = self
-            .build(source, &progress)
-            .await?
+            .in_time(self.build(source, &progress))
+            .await??
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
-        let base = publish::base(store, layout, &options.channel).await?;
+        let base = self.in_time(publish::base(store, layout, &options.channel)).await??;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
         plan.warnings().iter().for_each(|warning| output.note(warning));
         if how == How::Plan {
@@ -185,6 +194,17 @@ impl<S: ObjectWrite> Publisher<S> {
             publish::build(&source, &options, &mut |event| progress.show(event))
         });
         built.await.context("the build of the release broke off")
+    }
+
+    /// Work that ends at the deadline.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, PublishError> {
+        match self.options.deadline {
+            None => Ok(work.await),
+            Some(deadline) => {
+                let late = PublishError::Late { stored: 0, unsent: 0 };
+                timeout_at(deadline, work).await.map_err(|_| late)
+            }
+        }
     }
 
     /// Every problem of a tree, a line each.
@@ -246,6 +266,7 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     let mut options = Options::new(settings.channel.clone(), public, PublicBase::default());
     options.mount = settings.mount.clone();
     options.ignore = settings.ignore.clone();
+    settings.transfer.set(&mut options);
     options
 }
 

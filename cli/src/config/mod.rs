@@ -11,6 +11,7 @@ mod reader;
 mod shield;
 mod site;
 mod store;
+mod transfer;
 mod unit;
 
 #[cfg(test)]
@@ -25,6 +26,8 @@ pub(crate) use publish::{PublishSettings, mount};
 pub(crate) use shield::ShieldSettings;
 pub(crate) use site::upstream;
 pub(crate) use store::{Credentials, StoreSettings};
+pub(crate) use transfer::{Transfer, bandwidth, concurrency};
+pub(crate) use unit::duration;
 
 use awning::shield::config::SiteConfig;
 use reader::Document;

@@ -5,6 +5,7 @@ use awning::publish::Ignore;
 use awning::rewrite::{Mount, PublicBase};
 
 use super::reader::{Document, Reader};
+use super::transfer::{self, Transfer};
 
 /// How a tree is published, as configured.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct PublishSettings {
     pub(crate) public: PublicBase,
     /// Globs of files that are left out.
     pub(crate) ignore: Ignore,
+    /// How it is sent.
+    pub(crate) transfer: Transfer,
 }
 
 /// Reads the table.
@@ -27,6 +30,7 @@ pub(crate) fn read(document: &mut Document<'_>) -> PublishSettings {
         mount: table.parsed("mount", mount).unwrap_or_else(|| Mount::at("/")),
         public: table.parsed("public_url", PublicBase::parse).unwrap_or_default(),
         ignore: ignore(&mut table),
+        transfer: transfer::read(&mut table),
     };
     table.without_effect("rule");
     table.finish();

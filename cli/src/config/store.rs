@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use awning::asset::KeyLayout;
+use awning::publish::ConditionalWrites;
 use awning::store::s3::{self, Waits};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -32,6 +33,8 @@ pub(crate) struct StoreSettings {
     pub(crate) attempts: u32,
     /// How long to wait for it.
     pub(crate) waits: Waits,
+    /// Whether an activation may use conditional writes.
+    pub(crate) conditional_writes: ConditionalWrites,
 }
 
 /// An access key.
@@ -56,6 +59,8 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
         answer: table.parsed("timeout", wait),
         backoff_max: table.parsed("backoff_max", wait),
     };
+    let conditional_writes =
+        table.parsed("conditional_writes", conditional_writes).unwrap_or_default();
     for (key, missing) in missing {
         if present && missing {
             let variable = variable_of(&format!("store.{key}"));
@@ -68,7 +73,7 @@ pub(crate) fn read(document: &mut Document<'_>) -> Option<StoreSettings> {
     let region =
         region.or_else(|| s3::region_of(&endpoint)).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let layout = KeyLayout::under(&prefix);
-    Some(StoreSettings { bucket, endpoint, region, layout, attempts, waits })
+    Some(StoreSettings { bucket, endpoint, region, layout, attempts, waits, conditional_writes })
 }
 
 impl Credentials {
@@ -122,6 +127,15 @@ fn endpoint(text: &str) -> Result<Url, String> {
         && url.query().is_none()
         && url.username().is_empty();
     if plain { Ok(url) } else { Err(refuse()) }
+}
+
+/// `always` is no choice: a store that only seems to have them loses writes.
+fn conditional_writes(text: &str) -> Result<ConditionalWrites, String> {
+    match text {
+        "never" => Ok(ConditionalWrites::Never),
+        "probe" => Ok(ConditionalWrites::Probe),
+        _ => Err(format!("`{text}` is neither `probe` nor `never`")),
+    }
 }
 
 fn attempts(text: &str) -> Result<u32, String> {

@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: `256MiB`, `30s`.
+//! Sizes and durations as people write them: `256MiB`, `15m`.
 
 use std::time::Duration;
 

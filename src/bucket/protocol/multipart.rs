@@ -113,7 +113,8 @@ pub(super) fn list_parts(directory: &Directory, input: ListPartsInput) -> Answer
     }))
 }
 
-/// Lists all uploads at once: there are never more than a page holds.
+/// Lists all uploads behind the markers at once: there are never more than a
+/// page holds.
 pub(super) fn list_uploads(
     directory: &Directory,
     input: ListMultipartUploadsInput,
@@ -121,7 +122,15 @@ pub(super) fn list_uploads(
     const { assert!(UPLOADS_MAX <= 1000) };
     let prefix = input.prefix.unwrap_or_default();
     let of_bucket = directory.uploads().of_bucket(&input.bucket);
-    let uploads = of_bucket.into_iter().filter(|(_, purpose)| purpose.key.starts_with(&prefix));
+    // A key without an upload stands for all uploads of that key.
+    let after = input.key_marker.as_deref().map(|key| {
+        let upload = input.upload_id_marker.as_deref();
+        (key, upload.map_or(u64::MAX, |id| u64::from_str_radix(id, 16).unwrap_or(u64::MAX)))
+    });
+    let uploads = of_bucket
+        .into_iter()
+        .filter(|(_, purpose)| purpose.key.starts_with(&prefix))
+        .filter(|(number, purpose)| after.is_none_or(|after| (&*purpose.key, *number) > after));
     let uploads: Vec<_> = uploads
         .map(|(number, purpose)| MultipartUpload {
             key: Some(purpose.key),

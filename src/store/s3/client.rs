@@ -98,8 +98,13 @@ impl Patience {
         }
     }
 
+    /// What is set for a single upload of so many bytes.
+    pub(super) fn settings(self, bytes: u64) -> aws_sdk_s3::config::Builder {
+        aws_sdk_s3::Config::builder().timeout_config(self.upload(bytes))
+    }
+
     /// For an upload of so many bytes.
-    pub(super) fn upload(self, bytes: u64) -> TimeoutConfig {
+    fn upload(self, bytes: u64) -> TimeoutConfig {
         let sending = Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN);
         let [read, attempt, operation] =
             [self.read, self.attempt, self.operation].map(|time| time.saturating_add(sending));
@@ -142,7 +147,7 @@ pub(super) fn attempts(config: &S3Config) -> u32 {
 }
 
 /// Longest wait between two attempts, whatever the store asks for.
-fn backoff_max(config: &S3Config) -> Duration {
+pub(super) fn backoff_max(config: &S3Config) -> Duration {
     let usual = match config.profile {
         Profile::Publisher => Duration::from_secs(20),
         Profile::Shield => Duration::from_secs(1),

@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::super::{Operation, StoreError, StoreErrorKind};
-use super::Profile;
+use super::{Profile, retry};
 
 /// What a store answered, and a hint where the reason is a known one.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct S3Failure {
     code: Option<String>,
     message: Option<String>,
     hint: Option<&'static str>,
+    retry_after: Option<Duration>,
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -56,6 +58,9 @@ impl S3Failure {
                 StoreErrorKind::Unavailable
             }
             (_, "NoSuchBucket") => StoreErrorKind::Rejected,
+            (_, "InvalidPart") => StoreErrorKind::PartMissing,
+            // Two conditional writes at once: the store asks to try again.
+            (409, "ConditionalRequestConflict") => StoreErrorKind::Unavailable,
             (404, _) => StoreErrorKind::NotFound,
             (403, _) if self.is_cap() => match profile {
                 Profile::Publisher => StoreErrorKind::Capped,
@@ -88,7 +93,8 @@ pub(super) fn store_error(
     error: impl Failed,
 ) -> StoreError {
     let failure = error.into_failure(operation);
-    StoreError::new(operation, key, failure.kind(profile), failure)
+    let (kind, retry_after) = (failure.kind(profile), failure.retry_after);
+    StoreError::new(operation, key, kind, failure).with_retry_after(retry_after)
 }
 
 impl<E> Failed for SdkError<E, HttpResponse>
@@ -105,7 +111,10 @@ where
         let message = self.message().map(str::to_owned);
         let said = message.as_deref().unwrap_or_default();
         let hint = hint(operation, status, code.as_deref(), said);
-        S3Failure { status, code, message, hint, source: Box::new(self) }
+        let retry_after = self
+            .raw_response()
+            .and_then(|response| response.headers().get("retry-after").and_then(retry::seconds));
+        S3Failure { status, code, message, hint, retry_after, source: Box::new(self) }
     }
 }
 
@@ -151,10 +160,14 @@ fn lacking(operation: Operation) -> &'static str {
         Operation::Get | Operation::Head => {
             "the key lacks the capability readFiles, or is limited to another bucket or prefix"
         }
-        Operation::Put => {
+        Operation::Put
+        | Operation::Begin
+        | Operation::PutPart
+        | Operation::Complete
+        | Operation::Abort => {
             "the key lacks the capability writeFiles, or is limited to another bucket or prefix"
         }
-        Operation::List => {
+        Operation::List | Operation::ListParts | Operation::ListUploads => {
             "the key lacks the capability listFiles, or is limited to another bucket or prefix"
         }
         Operation::Delete => {
@@ -198,7 +211,8 @@ mod tests {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let hint = hint(Operation::Put, Some(status), Some(code), message);
         let (code, message) = (text(code), text(message));
-        S3Failure { status: Some(status), code, message, hint, source: "cause".into() }
+        let (status, source) = (Some(status), "cause".into());
+        S3Failure { status, code, message, hint, retry_after: None, source }
     }
 
     #[test]
@@ -211,6 +225,9 @@ mod tests {
             (401, "", Denied),
             (403, "AccessDenied", Denied),
             (403, "InvalidAccessKeyId", Denied),
+            (404, "NoSuchUpload", NotFound),
+            (400, "InvalidPart", PartMissing),
+            (409, "ConditionalRequestConflict", Unavailable),
             (412, "PreconditionFailed", Precondition),
             (416, "InvalidRange", Rejected),
             (400, "InvalidArgument", Rejected),

@@ -6,6 +6,8 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::ServerSideEncryption;
+use data_encoding::HEXLOWER;
 
 use super::super::{
     ByteRange, ListPage, Listed, Object, ObjectHead, ObjectHeaders, Operation, StoreError,
@@ -25,6 +27,25 @@ pub(super) fn range(range: ByteRange) -> String {
 /// An ETag without its quotes.
 pub(super) fn bare(etag: &str) -> &str {
     etag.trim_matches('"')
+}
+
+/// Compares the ETag of an upload with the MD5 of what was sent.
+pub(super) fn check_md5(
+    operation: Operation,
+    key: &str,
+    etag: Option<&str>,
+    encryption: Option<&ServerSideEncryption>,
+    md5: [u8; 16],
+) -> Result<(), StoreError> {
+    // A key of the store's own makes the ETag something else than the MD5.
+    let keyed = encryption.is_some_and(|sse| *sse != ServerSideEncryption::Aes256);
+    match etag {
+        Some(etag) if !keyed && bare(etag) != HEXLOWER.encode(&md5) => {
+            let found = format!("the store has {etag} instead");
+            Err(StoreError::new(operation, key, StoreErrorKind::Corrupt, found))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes the fields that the outputs of GET and HEAD share.
@@ -97,7 +118,7 @@ fn announced(operation: Operation, key: &str, length: Option<i64>) -> Result<u64
     length.ok_or_else(|| StoreError::new(operation, key, StoreErrorKind::Unavailable, why))
 }
 
-fn system_time(at: &DateTime) -> Option<SystemTime> {
+pub(super) fn system_time(at: &DateTime) -> Option<SystemTime> {
     let seconds = u64::try_from(at.secs()).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

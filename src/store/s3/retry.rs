@@ -39,9 +39,7 @@ impl StoreRetry {
         if !matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
             return RetryAction::NoActionIndicated;
         }
-        // A date or nonsense leaves the wait to the usual backoff.
-        let seconds = retry_after.and_then(|text| text.trim().parse().ok());
-        match seconds.map(Duration::from_secs) {
+        match retry_after.and_then(seconds) {
             Some(wait) => {
                 let kind = match status {
                     429 | 503 => ErrorKind::ThrottlingError,
@@ -57,6 +55,46 @@ impl StoreRetry {
             None => RetryAction::transient_error(),
         }
     }
+}
+
+/// Leaves a request to slow down to the caller, who paces several calls and
+/// would rather have this one's place free while the store wants to be left
+/// alone. Added to single calls, behind [`StoreRetry`].
+#[derive(Debug)]
+pub(super) struct GiveWay;
+
+impl ClassifyRetry for GiveWay {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(response) = context.response() else { return RetryAction::NoActionIndicated };
+        let body = response.body().bytes().unwrap_or_default();
+        if asks_to_slow_down(response.status().as_u16(), body) {
+            RetryAction::RetryForbidden
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "awning-give-way"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(
+            RetryClassifierPriority::modeled_as_retryable_classifier(),
+        )
+    }
+}
+
+/// The wait of a `Retry-After` in seconds. A date or nonsense leaves the wait
+/// to the usual backoff.
+pub(super) fn seconds(retry_after: &str) -> Option<Duration> {
+    retry_after.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Whether an answer is one that becomes `StoreErrorKind::Throttled`.
+fn asks_to_slow_down(status: u16, body: &[u8]) -> bool {
+    let slow_down = b"<Code>SlowDown</Code>";
+    status == 429 || status == 503 && body.windows(slow_down.len()).any(|part| part == slow_down)
 }
 
 #[cfg(test)]
@@ -88,6 +126,20 @@ mod tests {
             (504, None, RetryAction::transient_error()),
         ] {
             assert_eq!(retry.judge(status, header), expected, "{status} {header:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_request_to_slow_down_gives_way() {
+        let error = |code: &str| format!("<Error>\n    <Code>{code}</Code>\n</Error>");
+        for (status, code, gives_way) in [
+            (429, "", true),
+            (503, "SlowDown", true),
+            (503, "ServiceUnavailable", false),
+            (500, "InternalError", false),
+            (200, "SlowDown", false),
+        ] {
+            assert_eq!(asks_to_slow_down(status, error(code).as_bytes()), gives_way, "{code}");
         }
     }
 }

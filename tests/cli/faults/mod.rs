@@ -7,6 +7,7 @@
 mod answers;
 mod connections;
 mod listings;
+mod multipart;
 mod never;
 mod peers;
 mod refusals;

@@ -26,7 +26,7 @@ const KEY_ID: &str = "awning";
 const KEY: &str = "awning-secret";
 const BUCKET: &str = "etalage";
 /// Nothing that a test publishes is larger.
-const OBJECT_BYTES_MAX: usize = 1 << 20;
+const OBJECT_BYTES_MAX: usize = 1 << 26;
 
 /// A bucket that is served, the proxy before it, and a directory to work in.
 pub(crate) struct World {

@@ -1,13 +1,13 @@
 //! A store in front of another that notes every call, and makes one of them
 //! fail, wait, or never return.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use awning::store::memory::MemoryStore;
 use awning::store::{
     GetOutcome, GetRequest, ListPage, ObjectHead, ObjectHeaders, ObjectRead, ObjectWrite,
-    Operation, PutReceipt, StoreError, StoreErrorKind,
+    Operation, Part, PutCondition, PutReceipt, StoreError, StoreErrorKind, Unfinished, UploadPage,
 };
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture};
@@ -33,6 +33,12 @@ pub(crate) enum Fault {
     Damage(&'static str),
     /// Objects get validators that are not their MD5, as where stores encrypt.
     OtherValidators,
+    /// So many of a hundred calls that store something fail like this.
+    Storm(u64, StoreErrorKind),
+    /// The part with this number is acknowledged once, and not stored.
+    LosePart(u32),
+    /// Parts with greater numbers never return.
+    HangParts(u32),
     /// After each object whose key contains the text, the one that is made
     /// from the number of the call is stored as well.
     Follow(&'static str, fn(usize) -> (String, Bytes)),
@@ -45,6 +51,7 @@ pub(crate) struct Probe {
     fault: Fault,
     calls: Mutex<Vec<String>>,
     next: AtomicUsize,
+    lost: AtomicBool,
     reached: Notify,
     let_go: Notify,
 }
@@ -56,6 +63,7 @@ impl Probe {
             fault,
             calls: Mutex::default(),
             next: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
             reached: Notify::new(),
             let_go: Notify::new(),
         }
@@ -99,6 +107,9 @@ impl Probe {
                 self.let_go.notified().await;
                 effect.await
             }
+            Fault::Storm(percent, kind) if is_write(operation) && dice(number) < percent => {
+                Err(StoreError::new(operation, key, kind, "injected"))
+            }
             Fault::Refuse(refused, text, kind) if refused == operation && key.contains(text) => {
                 Err(StoreError::new(operation, key, kind, "injected"))
             }
@@ -119,7 +130,24 @@ fn verb(operation: Operation) -> &'static str {
         Operation::Put => "PUT",
         Operation::List => "LIST",
         Operation::Delete => "DELETE",
+        Operation::Begin => "BEGIN",
+        Operation::PutPart => "PART",
+        Operation::ListParts => "PARTS",
+        Operation::Complete => "COMPLETE",
+        Operation::Abort => "ABORT",
+        Operation::ListUploads => "UPLOADS",
     }
+}
+
+fn is_write(operation: Operation) -> bool {
+    matches!(operation, Operation::Put | Operation::PutPart)
+}
+
+/// A number below 100 that looks like luck, and is the same in every run.
+fn dice(number: usize) -> u64 {
+    let mut mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ (mixed >> 27)) % 100
 }
 
 impl ObjectRead for Probe {
@@ -159,6 +187,85 @@ impl ObjectWrite for Probe {
             Ok(receipt)
         };
         self.call(Operation::Put, key, effect).boxed()
+    }
+
+    fn put_if<'a>(
+        &'a self,
+        key: &'a str,
+        body: Bytes,
+        headers: &'a ObjectHeaders,
+        condition: PutCondition,
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
+        let text = format!("{key} if {condition:?}");
+        let effect = self.inner.put_if(key, body, headers, condition);
+        async move { self.call(Operation::Put, &text, effect).await }.boxed()
+    }
+
+    fn begin_upload<'a>(
+        &'a self,
+        key: &'a str,
+        headers: &'a ObjectHeaders,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        self.call(Operation::Begin, key, self.inner.begin_upload(key, headers)).boxed()
+    }
+
+    fn put_part<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+        number: u32,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Part, StoreError>> {
+        let effect = async move {
+            if matches!(self.fault, Fault::HangParts(last) if number > last) {
+                return self.hang().await;
+            }
+            let lost = matches!(self.fault, Fault::LosePart(lost) if lost == number);
+            let first = lost && !self.lost.swap(true, Ordering::SeqCst);
+            if first {
+                // Another upload gets it, so that there is an answer.
+                let scratch = self.inner.begin_upload("scratch", &ObjectHeaders::default()).await?;
+                let part = self.inner.put_part("scratch", &scratch, number, body).await;
+                self.inner.abort_upload("scratch", &scratch).await?;
+                return part;
+            }
+            self.inner.put_part(key, upload, number, body).await
+        };
+        self.call(Operation::PutPart, key, effect).boxed()
+    }
+
+    fn list_parts<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Part>, StoreError>> {
+        self.call(Operation::ListParts, key, self.inner.list_parts(key, upload)).boxed()
+    }
+
+    fn complete_upload<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+        parts: &'a [Part],
+    ) -> BoxFuture<'a, Result<PutReceipt, StoreError>> {
+        let effect = self.inner.complete_upload(key, upload, parts);
+        self.call(Operation::Complete, key, effect).boxed()
+    }
+
+    fn abort_upload<'a>(
+        &'a self,
+        key: &'a str,
+        upload: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.call(Operation::Abort, key, self.inner.abort_upload(key, upload)).boxed()
+    }
+
+    fn list_uploads<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Unfinished>,
+    ) -> BoxFuture<'a, Result<UploadPage, StoreError>> {
+        self.call(Operation::ListUploads, prefix, self.inner.list_uploads(prefix, after)).boxed()
     }
 
     fn list<'a>(

@@ -64,7 +64,7 @@ async fn a_crash_at_any_call_leaves_a_whole_release_and_a_rerun_finishes() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_that_took_effect_but_seemed_to_fail_is_made_good_by_a_rerun() {
     let (store, _) = bucket(true).await;
     let probe = Probe::new(&store, Fault::None);
@@ -74,7 +74,10 @@ async fn a_call_that_took_effect_but_seemed_to_fail_is_made_good_by_a_rerun() {
         let probe = Probe::new(&store, Fault::FailAfter(call));
         let outcome = publish_with(&changed(), &probe, &one_by_one(), "n").await;
         let named = probe.calls()[call].clone();
-        assert!(matches!(outcome, Err(Failure::Publish(_))), "{named}: {outcome:?}");
+        // An object is sent again at once; everything else is left to a rerun.
+        let again = named.starts_with("PUT shop/a/");
+        let failed = matches!(outcome, Err(Failure::Publish(_)));
+        assert_eq!(failed, !again, "{named}: {outcome:?}");
         let head = whole_head(&store).await;
         assert!(head == old || head.as_ref() == Some(&new.activation), "{named}: {head:?}");
 

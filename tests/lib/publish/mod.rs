@@ -1,8 +1,11 @@
 //! Publishing a directory to a bucket in memory.
 
+mod conditional;
 mod crash;
 mod documents;
 mod history;
+mod pacing;
+mod parts;
 mod race;
 mod refusal;
 mod release;

@@ -59,7 +59,7 @@ async fn no_object_is_begun_after_the_first_failure() {
 #[tokio::test]
 async fn bodies_wait_for_room_in_memory() {
     let store = Arc::new(MemoryStore::default());
-    let probe = Probe::new(&store, Fault::Refuse(Operation::Put, "a/", StoreErrorKind::Throttled));
+    let probe = Probe::new(&store, Fault::Refuse(Operation::Put, "a/", StoreErrorKind::Denied));
     // There is room for a single body, so the 31 others have not begun.
     let narrow = Options { upload_bytes: 1, ..options() };
     let error = publish_with(&gallery("x"), &probe, &narrow, "n1").await.unwrap_err();

@@ -4,6 +4,9 @@
 //! passes as well: what concerns them is checked only where the store shows
 //! that it has them.
 
+mod conditional;
+mod uploads;
+
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -68,6 +71,11 @@ impl<'a> Contract<'a> {
             ("all keys are listed, in order, page by page", self.listing().await),
             ("what was deleted is gone", self.deletion().await),
             ("a version is deleted alone", self.versions().await),
+            ("an object arrives in parts", self.parts().await),
+            ("parts that are missing are not left out", self.missing_parts().await),
+            ("an upload that was ended is gone", self.ended_uploads().await),
+            ("unfinished uploads are listed", self.unfinished_uploads().await),
+            ("a condition of a write is kept where it is known", self.conditional_writes().await),
         ]
     }
 

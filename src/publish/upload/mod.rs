@@ -1,0 +1,187 @@
+//! Sending the objects that are missing. Nothing of this is visible to
+//! visitors: no manifest names the new objects yet.
+//!
+//! Every object is a task of its own: small ones go in one piece
+//! ([`whole`]), large ones in parts ([`parts`]). All calls to the store go
+//! through [`calls`], which paces them and makes them again.
+
+mod bandwidth;
+mod body;
+mod budget;
+mod calls;
+mod cut;
+mod outcome;
+mod pace;
+mod parts;
+mod patience;
+mod read;
+mod slots;
+mod unfinished;
+mod whole;
+
+use std::collections::BTreeMap;
+use std::future;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::OnceCell;
+use tokio::time::{self, Instant};
+
+use super::error::PublishError;
+use super::event::Event;
+use super::options::Options;
+use super::plan::{Plan, Step};
+use super::source::SourceFile;
+use crate::asset::{AssetPath, KeyLayout, ObjectKey};
+use crate::store::ObjectWrite;
+
+use budget::Budget;
+use calls::Calls;
+use outcome::{Failure, Outcome};
+
+/// A release whose objects are all in the bucket.
+#[derive(Debug)]
+pub struct Uploaded {
+    pub(super) plan: Plan,
+    /// Objects that were sent, and their bytes.
+    pub(super) sent: (usize, u64),
+}
+
+/// Sends what the plan says, several objects at a time, and makes nothing
+/// visible.
+///
+/// Each body is made again from its file just before it is sent, and sent
+/// only if it is what was built; an object in parts is completed only if all
+/// of them together are. Parts that an earlier run sent, and that were not
+/// completed, are found and used. Calls that fail are made again while that
+/// helps, and fewer at a time while the store asks to slow down.
+///
+/// After the first failure no other object is begun, and those under way are
+/// waited for; at the deadline ([`PublishError::Late`]) they are given up. If
+/// the release already is the head of the channel, the store is not called.
+pub async fn upload(
+    plan: Plan,
+    store: &dyn ObjectWrite,
+    layout: &KeyLayout,
+    options: &Options,
+    events: &mut (dyn FnMut(Event) + Send),
+) -> Result<Uploaded, PublishError> {
+    let (objects, bytes) = plan.uploads();
+    if objects > 0 {
+        events(Event::Uploading { objects, bytes });
+    }
+    let upload = Upload {
+        plan: &plan,
+        store,
+        layout,
+        options,
+        budget: Budget::of(options.upload_bytes),
+        calls: Calls::new(options.concurrency, options.bandwidth, options.deadline.is_some()),
+        unfinished: OnceCell::new(),
+    };
+    let outcome = upload.run(events).await;
+    let sent = outcome.into_result(objects)?;
+    Ok(Uploaded { plan, sent })
+}
+
+impl Uploaded {
+    /// Objects that were sent, and their bytes.
+    pub fn sent(&self) -> (usize, u64) {
+        self.sent
+    }
+
+    /// What was planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+struct Upload<'a> {
+    plan: &'a Plan,
+    store: &'a dyn ObjectWrite,
+    layout: &'a KeyLayout,
+    options: &'a Options,
+    budget: Budget,
+    calls: Calls,
+    /// Uploads in parts that an earlier run began, by key; looked up once.
+    unfinished: OnceCell<BTreeMap<String, String>>,
+}
+
+/// An object to send.
+struct Put<'a> {
+    path: &'a AssetPath,
+    key: &'a ObjectKey,
+    size: u64,
+}
+
+impl<'a> Put<'a> {
+    fn of(step: &'a Step) -> Option<Self> {
+        match step {
+            Step::Put { path, key, size, .. } => Some(Self { path, key, size: *size }),
+            Step::Keep { .. } => None,
+        }
+    }
+}
+
+impl Upload<'_> {
+    async fn run(&self, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
+        let mut puts = self.puts();
+        let mut under_way = FuturesUnordered::new();
+        let mut outcome = Outcome::default();
+        let mut deadline = std::pin::pin!(passing(self.options.deadline));
+        loop {
+            while under_way.len() < self.options.concurrency.max(1) && !self.calls.is_stopped() {
+                let Some(put) = puts.next() else { break };
+                under_way.push(async move { (put.size, self.send(&put).await) }.boxed());
+            }
+            if under_way.is_empty() {
+                return outcome;
+            }
+            tokio::select! {
+                biased;
+                () = &mut deadline => return outcome.into_late(),
+                Some((size, sent)) = under_way.next() => match sent {
+                    Ok(()) => {
+                        outcome.add_stored(size);
+                        let (objects, bytes) = outcome.stored();
+                        events(Event::Uploaded { objects, bytes });
+                    }
+                    Err(failure) => {
+                        self.calls.stop();
+                        outcome.add_failure(failure);
+                    }
+                },
+                partial = self.calls.part_arrived() => {
+                    let (objects, bytes) = outcome.stored();
+                    events(Event::Uploaded { objects, bytes: bytes + partial });
+                }
+            }
+        }
+    }
+
+    async fn send(&self, put: &Put<'_>) -> Result<(), Failure> {
+        match self.file_of_parts(put) {
+            Some(file) => self.send_in_parts(put, file).await,
+            None => self.send_whole(put).await,
+        }
+    }
+
+    /// The file of an object that is sent in parts. What is not a copy of its
+    /// file is made in memory, and then can be sent from there.
+    fn file_of_parts(&self, put: &Put<'_>) -> Option<&SourceFile> {
+        let large = put.size > self.options.multipart_bytes;
+        self.plan.objects.copied(put.path).filter(|_| large)
+    }
+
+    fn puts(&self) -> impl Iterator<Item = Put<'_>> {
+        self.plan.steps.iter().filter_map(Put::of)
+    }
+}
+
+/// Returns when the deadline has passed; never without one.
+async fn passing(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => time::sleep_until(at).await,
+        None => future::pending().await,
+    }
+}
