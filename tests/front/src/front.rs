@@ -175,6 +175,7 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
+    let mut number = 0;
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let stream = tokio::select! {
@@ -187,14 +188,15 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         let shared = Arc::clone(&shared);
+        number += 1;
         connections.spawn(async move {
-            connection(stream, shared).await;
+            connection(stream, shared, number).await;
             drop(permit);
         });
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, number: u64) {
     shared.counts().connections += 1;
     let client = Wire::new(stream);
     if shared.takes_reset() {
@@ -202,7 +204,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         return;
     }
     // A client or a bucket that broke off ends the connection: there is nobody to tell.
-    let _ = Exchange::on(client, shared).run().await;
+    let _ = Exchange::on(client, shared, number).run().await;
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
