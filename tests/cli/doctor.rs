@@ -50,7 +50,7 @@ async fn a_probe_writes_and_leaves_nothing_behind() {
     assert_eq!((counts.of("PutObject"), counts.of("DeleteObject")), (3, 2));
     let puts = counts.seen().iter().filter(|call| call.method == "PUT");
     assert!(puts.clone().all(|call| call.key.starts_with(".awning/probe/")));
-    let key = puts.last().unwrap().key.clone();
+    let key = puts.clone().next().unwrap().key.clone();
     assert_eq!(world.text(&key).await, None);
 }
 

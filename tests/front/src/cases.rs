@@ -10,9 +10,12 @@ use crate::reply::Reply;
 /// What B2 says when a cap is reached, behind the first words.
 const CAPS: &str = "See the Caps & Alerts page to increase your cap.";
 
+/// Makes a fault that needs nothing more to be told.
+pub type Make = fn() -> Fault;
+
 /// Every fault that has a name and needs nothing more to be told, for scripts
 /// that are written as text.
-pub const NAMED: &[(&str, fn() -> Fault)] = &[
+pub const NAMED: &[(&str, Make)] = &[
     ("pod-busy", pod_busy),
     ("internal", internal),
     ("slow-down", || slow_down(None)),
