@@ -147,7 +147,7 @@ pub(super) fn attempts(config: &S3Config) -> u32 {
 }
 
 /// Longest wait between two attempts, whatever the store asks for.
-pub(super) fn backoff_max(config: &S3Config) -> Duration {
+fn backoff_max(config: &S3Config) -> Duration {
     let usual = match config.profile {
         Profile::Publisher => Duration::from_secs(20),
         Profile::Shield => Duration::from_secs(1),

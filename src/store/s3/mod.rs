@@ -91,8 +91,8 @@ pub struct S3Store {
     profile: Profile,
     patience: Patience,
     attempts: u32,
-    /// Longest wait that the store is granted.
-    backoff_max: Duration,
+    /// Longest wait that the store is granted, where that was configured.
+    backoff_max: Option<Duration>,
 }
 
 impl S3Store {
@@ -100,8 +100,8 @@ impl S3Store {
     pub fn new(config: S3Config) -> Self {
         let client = client::client(&config);
         let (patience, attempts) = (Patience::of(&config), client::attempts(&config));
-        let backoff_max = client::backoff_max(&config);
-        let S3Config { bucket, endpoint, profile, .. } = config;
+        let S3Config { bucket, endpoint, profile, waits, .. } = config;
+        let backoff_max = waits.backoff_max;
         Self { client, bucket, endpoint, profile, patience, attempts, backoff_max }
     }
 
@@ -212,8 +212,9 @@ impl S3Store {
 
     fn failed(&self, operation: Operation, key: &str, error: impl failure::Failed) -> StoreError {
         let error = failure::store_error(operation, key, self.profile, error);
-        let wait = error.retry_after().map(|wait| wait.min(self.backoff_max));
-        error.with_retry_after(wait)
+        let wait = error.retry_after();
+        let most = self.backoff_max.unwrap_or(Duration::MAX);
+        error.with_retry_after(wait.map(|wait| wait.min(most)))
     }
 
     /// What asks for the rest of a body that breaks off.
