@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use data_encoding::{BASE64, HEXLOWER};
+
+use crate::call::Call;
 use crate::fault::{Change, Fault, Moment};
 use crate::reply::Reply;
 
@@ -168,6 +171,15 @@ pub fn no_such_upload() -> Fault {
     let message = "The specified multipart upload does not exist. The upload ID might be \
                    invalid, or the multipart upload might have been aborted or completed.";
     Fault::error(404, "NoSuchUpload", message)
+}
+
+/// The store says that it took what was sent, with the right ETag, and forgets
+/// it: so a part gets lost (28).
+pub fn forgotten(call: &Call) -> Fault {
+    let md5 = call.field("content-md5").unwrap_or_default();
+    let md5 = BASE64.decode(md5.as_bytes()).unwrap_or_default();
+    let etag = format!("\"{}\"", HEXLOWER.encode(&md5));
+    Fault::Reply(Reply::xml(200, "").field("ETag", &etag))
 }
 
 /// A part was lost (28).
