@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Resolve(commands::resolve::Resolve),
     /// Print what the rules decide about a file, and which rule decides it
     Explain(commands::explain::Explain),
+    /// Check the bucket, the key and the clock, and say what to do
+    Doctor(commands::doctor::Doctor),
     /// Ask a running shield whether it is well, for container health checks
     Health(commands::health::Health),
     /// Run the embedded S3 server alone

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use awning::bucket::BucketError;
 use awning::publish::{BuildError, PublishError, Refused};
 use awning::shield;
+use awning::store::s3::diagnose::{Cause, Finding};
 use awning::store::{StoreError, StoreErrorKind};
 
 use crate::config::ConfigError;
@@ -43,6 +44,18 @@ pub(crate) struct CannotWrite {
     pub(crate) file: PathBuf,
     /// Why.
     pub(crate) source: std::io::Error,
+}
+
+/// A doctor found something that does not work.
+#[derive(Debug, thiserror::Error)]
+#[error("{problems} of {} checks found a problem", .checks.len())]
+pub(crate) struct Unwell {
+    /// How many problems.
+    pub(crate) problems: usize,
+    /// Where the first one lies.
+    pub(crate) cause: Cause,
+    /// Everything that was found.
+    pub(crate) checks: Vec<Finding>,
 }
 
 /// An address that was given cannot be listened on.
@@ -85,6 +98,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Interrupted>() {
         return Some(INTERRUPTED);
     }
+    if let Some(unwell) = cause.downcast_ref::<Unwell>() {
+        return Some(of_cause(unwell.cause));
+    }
     if let Some(refused) = cause.downcast_ref::<Refused>() {
         return Some(of_refusal(refused));
     }
@@ -115,6 +131,14 @@ fn of_publish(error: &PublishError) -> u8 {
         PublishError::Record { .. } => CORRUPT,
         PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
         _ => UNFORESEEN,
+    }
+}
+
+fn of_cause(cause: Cause) -> u8 {
+    match cause {
+        Cause::Configuration => USAGE,
+        Cause::Unreachable => INCOMPLETE,
+        Cause::Denied => DENIED,
     }
 }
 

@@ -2,6 +2,7 @@
 //! a command's data. People read the same on standard error.
 
 use awning::publish::{Broken, BuildError, Problem, PublishError};
+use awning::store::s3::diagnose::Finding;
 use serde::Serialize;
 
 use crate::exit;
@@ -19,6 +20,9 @@ pub(crate) struct Failure<'a> {
     /// Objects that were not stored, or are not as they should be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<Unstored<'a>>,
+    /// Everything that a doctor found.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    checks: &'a [Finding],
 }
 
 #[derive(Debug, Serialize)]
@@ -34,6 +38,7 @@ impl<'a> Failure<'a> {
             causes: error.chain().skip(1).map(ToString::to_string).collect(),
             problems: error.chain().find_map(problems).unwrap_or_default(),
             failed: error.chain().find_map(unstored).unwrap_or_default(),
+            checks: error.chain().find_map(checks).unwrap_or_default(),
             ..Self::named(exit::code(error), error.to_string())
         }
     }
@@ -51,8 +56,13 @@ impl<'a> Failure<'a> {
             causes: Vec::new(),
             problems: &[],
             failed: Vec::new(),
+            checks: &[],
         }
     }
+}
+
+fn checks<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a [Finding]> {
+    cause.downcast_ref().map(|unwell: &exit::Unwell| &unwell.checks[..])
 }
 
 fn problems<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a [Problem]> {

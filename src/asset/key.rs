@@ -128,6 +128,11 @@ impl KeyLayout {
         Self { prefix }
     }
 
+    /// What every key begins with: empty, or a directory with its slash.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The full key of an object that is named relative to the prefix.
     pub fn object(&self, key: &ObjectKey) -> String {
         format!("{}{key}", self.prefix)

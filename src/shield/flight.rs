@@ -173,14 +173,14 @@ impl Takeoff {
         });
     }
 
-    /// Ends the flight.
+    /// Ends the flight. Who comes after its end was told does not join it: a
+    /// failure is shared by those who waited, and by nobody else.
     pub(crate) fn land(self, end: Progress) {
+        self.leave_board();
         self.progress.send_replace(end);
     }
-}
 
-impl Drop for Takeoff {
-    fn drop(&mut self) {
+    fn leave_board(&self) {
         let mut flights = self.board.flights();
         let own = flights.get(&self.key).is_some_and(|flight| {
             // A newer flight may have taken the place of this one.
@@ -189,6 +189,12 @@ impl Drop for Takeoff {
         if own {
             flights.remove(&self.key);
         }
+    }
+}
+
+impl Drop for Takeoff {
+    fn drop(&mut self) {
+        self.leave_board();
     }
 }
 

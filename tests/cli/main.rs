@@ -3,6 +3,7 @@
 
 mod configuration;
 mod crash;
+mod doctor;
 mod explain;
 mod faults;
 mod harness;

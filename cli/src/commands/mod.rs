@@ -3,6 +3,7 @@
 pub(crate) mod bucket;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod manifest;
@@ -54,8 +55,17 @@ impl Context {
         settings: &StoreSettings,
         profile: Profile,
     ) -> Result<S3Store, ConfigError> {
+        self.s3_config(settings, profile).map(S3Store::new)
+    }
+
+    /// How to connect to the configured bucket.
+    pub(crate) fn s3_config(
+        &self,
+        settings: &StoreSettings,
+        profile: Profile,
+    ) -> Result<S3Config, ConfigError> {
         let Credentials { key_id, key } = Credentials::from(&self.environment)?;
-        Ok(S3Store::new(S3Config {
+        Ok(S3Config {
             endpoint: settings.endpoint.clone(),
             region: settings.region.clone(),
             bucket: settings.bucket.clone(),
@@ -64,7 +74,7 @@ impl Context {
             profile,
             attempts: settings.attempts,
             waits: settings.waits,
-        }))
+        })
     }
 }
 
@@ -99,6 +109,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             Command::Manifest(command) => command.run(&context).await,
             Command::Resolve(command) => command.run(&context).await,
             Command::Explain(command) => command.run(&context).await,
+            Command::Doctor(command) => command.run(&context).await,
             Command::Health(command) => command.run(&context).await,
             Command::Bucket(command) => command.run(&context).await,
             Command::Completions(command) => command.run(&context),

@@ -99,7 +99,7 @@ impl Patience {
     }
 
     /// What is set for a single upload of so many bytes.
-    pub(super) fn upload_settings(self, bytes: u64) -> aws_sdk_s3::config::Builder {
+    pub(super) fn settings(self, bytes: u64) -> aws_sdk_s3::config::Builder {
         aws_sdk_s3::Config::builder().timeout_config(self.upload(bytes))
     }
 

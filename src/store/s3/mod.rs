@@ -7,6 +7,7 @@
 
 mod body;
 mod client;
+pub mod diagnose;
 mod failure;
 mod multipart;
 mod object;
@@ -90,6 +91,8 @@ pub struct S3Store {
     profile: Profile,
     patience: Patience,
     attempts: u32,
+    /// Longest wait that the store is granted, where that was configured.
+    backoff_max: Option<Duration>,
 }
 
 impl S3Store {
@@ -97,8 +100,9 @@ impl S3Store {
     pub fn new(config: S3Config) -> Self {
         let client = client::client(&config);
         let (patience, attempts) = (Patience::of(&config), client::attempts(&config));
-        let S3Config { bucket, endpoint, profile, .. } = config;
-        Self { client, bucket, endpoint, profile, patience, attempts }
+        let S3Config { bucket, endpoint, profile, waits, .. } = config;
+        let backoff_max = waits.backoff_max;
+        Self { client, bucket, endpoint, profile, patience, attempts, backoff_max }
     }
 
     async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {
@@ -137,7 +141,7 @@ impl S3Store {
         how: How,
     ) -> Result<PutReceipt, StoreError> {
         let md5: [u8; 16] = Md5::digest(&body).into();
-        let settings = self.patience.upload_settings(body.len() as u64);
+        let settings = self.patience.settings(body.len() as u64);
         let (settings, if_match, if_none_match) = match how {
             How::Patiently => (settings, None, None),
             How::Now => (settings.retry_classifier(retry::GiveWay), None, None),
@@ -207,7 +211,10 @@ impl S3Store {
     }
 
     fn failed(&self, operation: Operation, key: &str, error: impl failure::Failed) -> StoreError {
-        failure::store_error(operation, key, self.profile, error)
+        let error = failure::store_error(operation, key, self.profile, error);
+        let wait = error.retry_after();
+        let most = self.backoff_max.unwrap_or(Duration::MAX);
+        error.with_retry_after(wait.map(|wait| wait.min(most)))
     }
 
     /// What asks for the rest of a body that breaks off.

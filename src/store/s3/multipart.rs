@@ -56,7 +56,7 @@ impl S3Store {
     ) -> Result<Part, StoreError> {
         let md5: [u8; 16] = Md5::digest(&body).into();
         let size = body.len() as u64;
-        let settings = self.patience.upload_settings(size);
+        let settings = self.patience.settings(size);
         let sent = self
             .client
             .upload_part()

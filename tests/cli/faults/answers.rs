@@ -1,13 +1,13 @@
 //! Answers that are worth another attempt (cases 1 to 6, 26).
 
-use std::time::Duration;
-
-use awning_front::{Fault, Reply, When, cases};
+use awning_front::{Fault, Reply, Script, When, cases};
 
 use super::{ATTEMPTS, CALM, Row, objects, run_all, upload};
+use crate::harness::finish;
 
-/// Calls until the upload has failed at every attempt: head and manifest were read.
-const GIVEN_UP: u64 = 2 + ATTEMPTS;
+/// Calls until the upload is given up: head and manifest are read, then each
+/// of four rounds makes every attempt.
+const GIVEN_UP: u64 = 2 + 4 * ATTEMPTS;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_busy_is_asked_once_more() {
@@ -42,12 +42,11 @@ async fn every_call_of_a_publish_gets_over_one_busy_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_pod_is_left_for_a_new_connection() {
-    let rows = [(2, cases::pod_busy()), (1, Fault::Delay(Duration::from_millis(1)))];
-    for (connections, fault) in rows {
-        let further = connections - 1;
-        let row = Row::survives(1, "pod busy", upload(), fault, further);
-        assert_eq!(row.run().await.counts.connections, connections);
-    }
+    let outcome = Row::survives(1, "pod busy", upload(), cases::pod_busy(), 1).run().await;
+    let puts = outcome.counts.seen().iter().filter(|call| call.key.starts_with("a/"));
+    let connections: Vec<_> = puts.map(|call| call.connection).collect();
+    assert_eq!(connections.len(), 2);
+    assert_ne!(connections[0], connections[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,8 +55,6 @@ async fn a_store_that_stays_busy_is_given_up_and_nothing_changes() {
     let rows = [
         (1, "pod busy", cases::pod_busy(), "503 ServiceUnavailable: no tomes available"),
         (2, "internal", cases::internal(), "500 InternalError: An internal error occurred."),
-        (3, "slow down", cases::slow_down(Some("0")), "503 SlowDown: Please reduce"),
-        (4, "native throttle", cases::too_many_requests(None), "the store answered 429"),
         (5, "bad gateway", cases::edge(502), "the store answered 502"),
         (5, "no reason", Fault::Reply(reason), "the store answered 502"),
         (6, "request timeout", cases::request_timeout(408), "408 RequestTimeout"),
@@ -67,4 +64,25 @@ async fn a_store_that_stays_busy_is_given_up_and_nothing_changes() {
         Row::fails(case, name, objects(), fault, GIVEN_UP).says(says)
     });
     run_all(rows).await;
+}
+
+/// Being told to slow down is no failure: it is waited for until the deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_asks_to_slow_down_for_ever_is_waited_for_until_the_deadline() {
+    for (case, fault) in [(3, cases::slow_down(Some("3600"))), (4, cases::too_many_requests(None))]
+    {
+        let world = super::red().await;
+        super::site(&world, "blue");
+        world.proxy.script(Script::new().on(objects(), fault));
+        let mut command = world.command(&["publish", "site", "--deadline", "2s"]);
+        command.env("AWNING_STORE_BACKOFF_MAX", "50ms");
+        let late = finish(command).await.exited(4);
+        assert!(late.stderr.contains("the deadline passed"), "case {case}: {}", late.stderr);
+        // At once, and after 0.2, 0.6 and 1.4 seconds.
+        let puts = world.proxy.counts().of("PutObject");
+        assert!((2..=4).contains(&puts), "case {case}: {puts}");
+        assert!(world.served("app.css").await.unwrap().contains("red"), "case {case}");
+        world.proxy.script(Script::new());
+        world.run(&["publish", "site"]).await.exited(0);
+    }
 }

@@ -7,6 +7,7 @@
 mod answers;
 mod connections;
 mod listings;
+mod multipart;
 mod never;
 mod peers;
 mod refusals;
@@ -20,7 +21,7 @@ use futures_util::future::join_all;
 use crate::harness::{World, finish};
 
 /// Calls of a publish of blue that meets no fault: head and manifest, one
-/// object, and eleven to make it the release.
+/// object, and ten to make it the release.
 const CALM: u64 = 13;
 
 /// Attempts of one call.

@@ -36,8 +36,13 @@ async fn a_store_that_stays_silent_is_given_up_and_nothing_changes() {
     let stalls = Fault::Change(Change::HoldAfter(10));
     let rows = [
         Row::fails(22, "no answer to a read", When::any(), held(), ATTEMPTS),
-        Row::fails(22, "no answer to an upload", objects(), held(), 2 + ATTEMPTS),
         Row::fails(22, "bodies that stand still", read("**/head.json"), stalls, ATTEMPTS),
     ];
     join_all(rows.map(|row| row.run_with(PATIENCE))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_stays_unanswered_is_given_up_in_the_fourth_round() {
+    let row = Row::fails(22, "no answer", objects(), Fault::Hold(Moment::Head), 2 + 4);
+    row.run_with(&[("AWNING_STORE_TIMEOUT", "2s"), ("AWNING_STORE_ATTEMPTS", "1")]).await;
 }

@@ -129,6 +129,11 @@ impl World {
         self.store.put(key, bytes, &ObjectHeaders::default()).await.unwrap();
     }
 
+    /// What is stored under a key, past the proxy.
+    pub(crate) async fn text(&self, key: &str) -> Option<String> {
+        self.object(key).await.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
     async fn object(&self, key: &str) -> Option<Vec<u8>> {
         match self.store.get(key, GetRequest::default()).await {
             Ok(GetOutcome::Found(object)) => {

@@ -19,6 +19,9 @@ pub struct Call {
     pub operation: &'static str,
     /// Header fields, names in lower case.
     pub fields: Vec<(String, String)>,
+    /// The connection that it came on, by the order in which they were opened
+    /// since the front began.
+    pub connection: u64,
 }
 
 /// A B2 transaction class.
@@ -33,7 +36,7 @@ pub enum Class {
 }
 
 impl Call {
-    pub(crate) fn of(head: &Head) -> Self {
+    pub(crate) fn of(head: &Head, connection: u64) -> Self {
         let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
         let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
         let mut call = Self {
@@ -43,6 +46,7 @@ impl Call {
             query: query.to_owned(),
             operation: "",
             fields: head.fields.clone(),
+            connection,
         };
         call.operation = call.named();
         call
@@ -142,7 +146,7 @@ mod tests {
             ("GET", "/", "ListBuckets", "", Class::C),
             ("BREW", "/b", "Unknown", "", Class::C),
         ] {
-            let call = Call::of(&Head::request(method, target));
+            let call = Call::of(&Head::request(method, target), 1);
             assert_eq!((call.operation, call.key.as_str()), (operation, key), "{method} {target}");
             assert_eq!(call.class(), class, "{operation}");
         }

@@ -4,15 +4,21 @@
 
 use std::time::Duration;
 
+use data_encoding::{BASE64, HEXLOWER};
+
+use crate::call::Call;
 use crate::fault::{Change, Fault, Moment};
 use crate::reply::Reply;
 
 /// What B2 says when a cap is reached, behind the first words.
 const CAPS: &str = "See the Caps & Alerts page to increase your cap.";
 
+/// Makes a fault that needs nothing more to be told.
+pub type Make = fn() -> Fault;
+
 /// Every fault that has a name and needs nothing more to be told, for scripts
 /// that are written as text.
-pub const NAMED: &[(&str, fn() -> Fault)] = &[
+pub const NAMED: &[(&str, Make)] = &[
     ("pod-busy", pod_busy),
     ("internal", internal),
     ("slow-down", || slow_down(None)),
@@ -165,6 +171,15 @@ pub fn no_such_upload() -> Fault {
     let message = "The specified multipart upload does not exist. The upload ID might be \
                    invalid, or the multipart upload might have been aborted or completed.";
     Fault::error(404, "NoSuchUpload", message)
+}
+
+/// The store says that it took what was sent, with the right ETag, and forgets
+/// it: so a part gets lost (28).
+pub fn forgotten(call: &Call) -> Fault {
+    let md5 = call.field("content-md5").unwrap_or_default();
+    let md5 = BASE64.decode(md5.as_bytes()).unwrap_or_default();
+    let etag = format!("\"{}\"", HEXLOWER.encode(&md5));
+    Fault::Reply(Reply::xml(200, "").field("ETag", &etag))
 }
 
 /// A part was lost (28).

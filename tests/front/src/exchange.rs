@@ -27,6 +27,8 @@ pub(crate) struct Exchange {
     client: Wire,
     behind: Option<(Wire, Instant)>,
     shared: Arc<Shared>,
+    /// Its place in the order in which connections were opened.
+    number: u64,
 }
 
 /// Whether the connection carries another call.
@@ -37,8 +39,8 @@ enum Next {
 }
 
 impl Exchange {
-    pub(crate) fn on(client: Wire, shared: Arc<Shared>) -> Self {
-        Self { client, behind: None, shared }
+    pub(crate) fn on(client: Wire, shared: Arc<Shared>, number: u64) -> Self {
+        Self { client, behind: None, shared, number }
     }
 
     pub(crate) async fn run(mut self) -> io::Result<()> {
@@ -53,7 +55,7 @@ impl Exchange {
     }
 
     async fn call(&mut self, head: Head) -> io::Result<Next> {
-        let call = Call::of(&head);
+        let call = Call::of(&head, self.number);
         if call.path == COUNTS_PATH {
             return self.tell_counts(&head).await;
         }

@@ -224,7 +224,7 @@ mod tests {
     use crate::wire::Head;
 
     fn call(method: &str, target: &str) -> Call {
-        Call::of(&Head::request(method, target))
+        Call::of(&Head::request(method, target), 1)
     }
 
     /// Which of the calls fail.

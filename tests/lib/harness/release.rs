@@ -12,7 +12,7 @@ use awning::semantics::encoding::Coding;
 use awning::shield::Shield;
 use awning::shield::config::{Config, Limits, MountedChannel, Serve, SiteConfig};
 use awning::shield::metrics::Metrics;
-use awning::store::{ObjectHeaders, ObjectWrite as _};
+use awning::store::{ObjectHeaders, ObjectWrite};
 use bytes::Bytes;
 use url::Url;
 
@@ -93,14 +93,20 @@ impl Release {
 
     /// Puts the objects, the manifest and the head into a bucket.
     pub(crate) async fn publish(&self, origin: &Origin, seq: u64) -> ReleaseId {
+        self.publish_to(&origin.store, seq).await
+    }
+
+    /// The same for a bucket of any kind.
+    pub(crate) async fn publish_to(&self, store: &dyn ObjectWrite, seq: u64) -> ReleaseId {
         let keys = KeyLayout::default();
         for (key, content, headers) in &self.objects {
-            origin.store.put(&keys.object(key), content.clone(), headers).await.unwrap();
+            store.put(&keys.object(key), content.clone(), headers).await.unwrap();
         }
         let (release, bytes) = Manifest::new(self.entries.clone()).to_bytes().unwrap();
         let headers = ObjectHeaders::default();
-        origin.store.put(&keys.manifest(release), bytes.into(), &headers).await.unwrap();
-        put_head(origin, release, seq).await;
+        store.put(&keys.manifest(release), bytes.into(), &headers).await.unwrap();
+        let head = head_bytes(release, seq);
+        store.put(&keys.head(channel()), head.into(), &headers).await.unwrap();
         release
     }
 }
@@ -144,6 +150,10 @@ impl Street {
 
 /// Makes a release the head of the channel.
 pub(crate) async fn put_head(origin: &Origin, release: ReleaseId, seq: u64) {
+    put_head_bytes(origin, head_bytes(release, seq)).await;
+}
+
+fn head_bytes(release: ReleaseId, seq: u64) -> Vec<u8> {
     let head = Activation {
         activated: String::new(),
         by: None,
@@ -154,7 +164,7 @@ pub(crate) async fn put_head(origin: &Origin, release: ReleaseId, seq: u64) {
         release,
         seq,
     };
-    put_head_bytes(origin, serde_json::to_vec(&head).unwrap()).await;
+    serde_json::to_vec(&head).unwrap()
 }
 
 /// Puts these bytes where the channel's head lies.

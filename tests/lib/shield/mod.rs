@@ -1,7 +1,9 @@
-//! The shield before a scripted bucket, asked without a network.
+//! The shield before a scripted bucket, asked without a network; and before a real
+//! one that fails.
 
 mod assets;
 mod collapsing;
 mod conditional;
+mod faults;
 mod memory;
 mod releases;
