@@ -30,9 +30,10 @@ impl Progress {
         match event {
             Event::Scanned { bytes, .. } => self.begin("hashing", bytes),
             Event::Uploading { bytes, .. } => self.begin("uploading", bytes),
-            Event::Hashed { bytes, .. } | Event::Uploaded { bytes, .. } => {
-                self.bar.set_position(bytes)
-            }
+            Event::Encoding { bytes, .. } => self.begin("coding", bytes),
+            Event::Hashed { bytes, .. }
+            | Event::Encoded { bytes, .. }
+            | Event::Uploaded { bytes, .. } => self.bar.set_position(bytes),
         }
     }
 

@@ -4,7 +4,7 @@ pub mod formats;
 mod release;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,18 @@ pub use wire::{MANIFEST_BYTES_MAX, ManifestError};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Manifest {
     entries: BTreeMap<AssetPath, Entry>,
+    encoding: Option<Encoding>,
+}
+
+/// How the variants of a release were made: what the next publish has to know
+/// to take them over. Absent where no asset was tried.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Encoding {
+    /// Assets that were tried in every coding, none of which saves enough.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<AssetPath>,
+    /// The version of the encoders and of what they are told.
+    pub version: u32,
 }
 
 /// One asset as it was published.
@@ -73,7 +85,17 @@ pub struct Variant {
 impl Manifest {
     /// A manifest of these entries.
     pub fn new(entries: BTreeMap<AssetPath, Entry>) -> Self {
-        Self { entries }
+        Self { entries, encoding: None }
+    }
+
+    /// The same manifest, with how its variants were made.
+    pub fn with_encoding(self, encoding: Encoding) -> Self {
+        Self { encoding: Some(encoding), ..self }
+    }
+
+    /// How its variants were made.
+    pub fn encoding(&self) -> Option<&Encoding> {
+        self.encoding.as_ref()
     }
 
     /// The entry of an asset.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Manifest, ReleaseId};
+use super::{Encoding, Entry, Manifest, ReleaseId};
 use crate::asset::{AssetPath, Digest};
 
 /// Largest manifest that is written or read: about 200,000 assets.
@@ -33,6 +33,8 @@ pub enum ManifestError {
 /// The document; unknown fields are ignored, an unknown schema is refused.
 #[derive(Deserialize, Serialize)]
 struct Wire<E> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding: Option<Encoding>,
     entries: E,
     schema: String,
 }
@@ -42,7 +44,8 @@ impl Manifest {
     ///
     /// The same entries give the same bytes on every machine.
     pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
-        let wire = Wire { entries: &self.entries, schema: SCHEMA.to_owned() };
+        let (encoding, entries) = (self.encoding.clone(), &self.entries);
+        let wire = Wire { encoding, entries, schema: SCHEMA.to_owned() };
         let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge(bytes.len()));
@@ -63,7 +66,7 @@ impl Manifest {
         if wire.schema != SCHEMA {
             return Err(ManifestError::Schema(wire.schema));
         }
-        Ok(Self { entries: wire.entries })
+        Ok(Self { entries: wire.entries, encoding: wire.encoding })
     }
 }
 

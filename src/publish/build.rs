@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::document::{DOCUMENT_BYTES_MAX, Document, Found, UrlSpace};
+use super::encode::Coder;
 use super::event::Event;
 use super::hash::{Hashes, Output};
 use super::lint;
@@ -222,6 +223,7 @@ fn assemble(
     }
     let manifest = Manifest::new(entries);
     let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
-    let objects = Objects { space: space.into(), names: names.into(), made: made.into() };
+    let (space, names, made) = (space.into(), names.into(), made.into());
+    let objects = Objects { space, names, made, coder: Coder::default() };
     Ok(Build { manifest, release, objects, warnings, ignored })
 }

@@ -1,7 +1,7 @@
 //! Publishing a directory: from files to the head of a channel.
 //!
 //! The stages are chained by what they return, so none can be left out:
-//! [`build()`] → [`plan()`] (with [`base()`]) → [`upload()`] → [`activate()`]. Nothing is
+//! [`build()`] → [`encode()`] (with [`base()`]) → [`plan()`] → [`upload()`] → [`activate()`]. Nothing is
 //! visible to visitors before the last one, and nothing is ever deleted.
 //!
 //! What was published is listed by [`history()`], and switched to again by
@@ -12,6 +12,7 @@ mod base;
 mod build;
 mod diff;
 mod document;
+mod encode;
 mod error;
 mod event;
 mod graph;
@@ -35,6 +36,7 @@ pub use activate::{Release, activate, stage};
 pub use base::{Base, base};
 pub use build::{Build, BuildError, build};
 pub use diff::{Changed, Diff, Only};
+pub use encode::{CACHE_BYTES_DEFAULT, Cache, Coder, encode};
 pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};

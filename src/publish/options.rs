@@ -28,6 +28,8 @@ pub struct Options {
     pub strict: bool,
     /// Whether more than half of the channel's files or bytes may go.
     pub allow_shrink: bool,
+    /// Whether assets are published in content codings as well.
+    pub compress: bool,
     /// The publisher's own order, such as a build number; 0 when there is none.
     pub order: u64,
     /// Most objects that are uploaded at the same time; 0 counts as 1.
@@ -39,7 +41,7 @@ pub struct Options {
 
 impl Options {
     /// The defaults: mounted at `/`, nothing ignored, references that name no
-    /// asset reported, a shrink refused.
+    /// asset reported, a shrink refused, assets compressed.
     pub fn new(channel: Channel, public: PublicBase, same_origin: PublicBase) -> Self {
         Self {
             channel,
@@ -49,6 +51,7 @@ impl Options {
             ignore: Ignore::default(),
             strict: false,
             allow_shrink: false,
+            compress: true,
             order: 0,
             concurrency: CONCURRENCY_DEFAULT,
             upload_bytes: UPLOAD_BYTES_DEFAULT,

@@ -14,8 +14,8 @@ use super::error::PublishError;
 use super::event::Event;
 use super::options::Options;
 use super::plan::{Plan, Step};
-use super::source::ReadError;
 use crate::asset::{AssetPath, Digest, KeyLayout, ObjectKey};
+use crate::semantics::encoding::Coding;
 use crate::store::{ObjectHeaders, ObjectWrite, PutReceipt, StoreError, StoreErrorKind};
 
 /// A release whose objects are all in the bucket.
@@ -80,14 +80,26 @@ struct Upload<'a> {
 /// An object to send.
 struct Put<'a> {
     path: &'a AssetPath,
+    coding: Option<Coding>,
     key: &'a ObjectKey,
     size: u64,
+}
+
+/// What is sent for it.
+struct Body {
+    bytes: Bytes,
+    headers: ObjectHeaders,
+    digest: Digest,
+    /// In hexadecimal.
+    md5: String,
 }
 
 impl<'a> Put<'a> {
     fn of(step: &'a Step) -> Option<Self> {
         match step {
-            Step::Put { path, key, size, .. } => Some(Self { path, key, size: *size }),
+            Step::Put { path, coding, key, size, .. } => {
+                Some(Self { path, coding: *coding, key, size: *size })
+            }
             Step::Keep { .. } => None,
         }
     }
@@ -113,22 +125,27 @@ enum Failure {
 
 impl Upload<'_> {
     async fn run(&self, concurrency: usize, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
-        let puts: Vec<Put<'_>> = self.plan.steps.iter().filter_map(Put::of).collect();
-        let mut puts = puts.into_iter();
+        let mut puts: Vec<Put<'_>> = self.plan.steps.iter().filter_map(Put::of).collect();
+        // A variant follows when every asset itself is there.
+        puts.sort_by_key(|put| put.coding.is_some());
+        let mut identities = puts.iter().filter(|put| put.coding.is_none()).count();
+        let mut puts = puts.into_iter().peekable();
         let mut under_way = FuturesUnordered::new();
         let mut outcome = Outcome::default();
         loop {
             while under_way.len() < concurrency && !self.stopped.load(Ordering::Relaxed) {
-                let Some(put) = puts.next() else { break };
-                under_way.push(async move { (put.size, self.send(&put).await) }.boxed());
+                let may_begin = |put: &Put<'_>| put.coding.is_none() || identities == 0;
+                let Some(put) = puts.next_if(may_begin) else { break };
+                under_way.push(async move { (self.send(&put).await, put) }.boxed());
             }
             match under_way.next().await {
                 None => return outcome,
-                Some((size, Ok(()))) => {
-                    let (objects, bytes) = outcome.add_stored(size);
+                Some((Ok(()), put)) => {
+                    identities -= usize::from(put.coding.is_none());
+                    let (objects, bytes) = outcome.add_stored(put.size);
                     events(Event::Uploaded { objects, bytes });
                 }
-                Some((_, Err(failure))) => {
+                Some((Err(failure), _)) => {
                     self.stopped.store(true, Ordering::Relaxed);
                     outcome.add_failure(failure);
                 }
@@ -141,51 +158,41 @@ impl Upload<'_> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(Failure::Stopped);
         }
-        let (body, headers) = self.body(put.path).await.map_err(Failure::Fatal)?;
+        let Body { bytes, headers, digest, md5 } = self.body(put).await.map_err(Failure::Fatal)?;
         let key = self.layout.object(put.key);
-        let digest = Digest::of(&body);
-        match self.store.put(&key, body, &headers).await {
+        match self.store.put(&key, bytes, &headers).await {
             Err(error) => Err(Failure::Store(key, error)),
-            Ok(receipt) => self.check(put, key, &receipt, digest).await,
+            Ok(receipt) if has_validator(&receipt, &md5) => Ok(()),
+            Ok(_) => self.read_back(put, key, digest).await,
         }
     }
 
-    /// The bytes of an object, if they still are those that were built.
-    async fn body(&self, path: &AssetPath) -> Result<(Bytes, ObjectHeaders), PublishError> {
-        let changed = |source| PublishError::Changed { path: path.clone(), source };
-        let entry = self.plan.manifest.get(path.as_str()).ok_or_else(|| changed(None))?;
-        let (objects, asset) = (self.plan.objects.clone(), path.clone());
-        // Reading and rewriting would hold up the uploads that are under way.
-        let made = task::spawn_blocking(move || {
-            objects.bytes(&asset).map(|bytes| (Digest::of(&bytes), bytes))
-        });
-        let made = made.await.map_err(|error| ReadError::Io(std::io::Error::other(error)));
-        let (digest, bytes) = made.flatten().map_err(|error| changed(Some(error)))?;
-        if digest != entry.b3 {
-            return Err(changed(None));
-        }
+    /// What is sent, if it still is what was planned.
+    async fn body(&self, put: &Put<'_>) -> Result<Body, PublishError> {
+        let changed = |source| PublishError::Changed { path: put.path.clone(), source };
+        let entry = self.plan.manifest.get(put.path.as_str()).ok_or_else(|| changed(None))?;
+        let variant = |coding| entry.variants.get(&coding).map(|variant| variant.b3);
+        let digest = match put.coding {
+            Some(coding) => variant(coding).ok_or_else(|| changed(None))?,
+            None => entry.b3,
+        };
+        let (objects, path, coding) = (self.plan.objects.clone(), put.path.clone(), put.coding);
+        // Reading, rewriting and coding would hold up the uploads that are under way.
+        let made = task::spawn_blocking(move || objects.planned(&path, coding, &digest));
+        let (bytes, md5) =
+            made.await.map_err(|error| changed(Some(std::io::Error::other(error).into())))??;
         let headers = ObjectHeaders {
             content_type: Some(entry.content_type.clone()),
             cache_control: Some(entry.cache.clone()),
+            content_encoding: coding.map(|coding| coding.name().to_owned()),
             meta: [("blake3".to_owned(), digest.to_string())].into(),
             ..ObjectHeaders::default()
         };
-        Ok((bytes.into(), headers))
+        Ok(Body { bytes: bytes.into(), headers, digest, md5 })
     }
 
-    /// Believes a receipt whose validator is the MD5 of what was sent. Stores
-    /// that encrypt have other validators: then the object is read back.
-    async fn check(
-        &self,
-        put: &Put<'_>,
-        key: String,
-        receipt: &PutReceipt,
-        digest: Digest,
-    ) -> Result<(), Failure> {
-        let validator = receipt.etag.as_deref().map(|etag| etag.trim_matches('"'));
-        if validator.is_some() && validator == self.plan.objects.md5(put.path) {
-            return Ok(());
-        }
+    /// Reads back what the store gave a foreign validator.
+    async fn read_back(&self, put: &Put<'_>, key: String, digest: Digest) -> Result<(), Failure> {
         let bytes_max = usize::try_from(put.size).unwrap_or(usize::MAX);
         match base::read(self.store, &key, bytes_max).await {
             Ok(Some(stored)) if Digest::of(&stored) == digest => Ok(()),
@@ -195,6 +202,12 @@ impl Upload<'_> {
             _ => Err(Failure::Fatal(PublishError::Damaged { key })),
         }
     }
+}
+
+/// Believes a receipt whose validator is the MD5 of what was sent. Stores that
+/// encrypt have other validators.
+fn has_validator(receipt: &PutReceipt, md5: &str) -> bool {
+    receipt.etag.as_deref().is_some_and(|etag| etag.trim_matches('"') == md5)
 }
 
 impl Outcome {

@@ -7,7 +7,10 @@ use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::manifest::{Channel, ReleaseId};
-use awning::publish::{self, Build, BuildError, Options, Plan, PublishError, Refused};
+use awning::publish::{
+    self, Base, Build, BuildError, CACHE_BYTES_DEFAULT, Cache, Coder, Options, Plan, PublishError,
+    Refused,
+};
 use awning::rewrite::PublicBase;
 use awning::store::ObjectWrite;
 use awning::store::s3::Profile;
@@ -56,6 +59,10 @@ pub(crate) struct Publish {
     /// Upload, but do not switch the channel
     #[arg(long, conflicts_with = "dry_run")]
     no_activate: bool,
+
+    /// Publish no brotli, zstd and gzip variants
+    #[arg(long)]
+    no_compress: bool,
 }
 
 impl Publish {
@@ -69,13 +76,16 @@ impl Publish {
         options.order = self.order;
         options.strict = self.strict;
         options.allow_shrink = self.allow_shrink;
+        options.compress &= !self.no_compress;
 
         let how = match (self.dry_run, self.no_activate) {
             (true, _) => How::Plan,
             (false, true) => How::Upload,
             (false, false) => How::Activate,
         };
-        let publisher = Publisher { store, layout: bucket.layout, options, output: context.output };
+        let coder = coder(settings.publish.cache.as_deref());
+        let (layout, output) = (bucket.layout, context.output);
+        let publisher = Publisher { store, layout, options, coder, output };
         let work = publisher.publish(&self.source, how);
         let outcome = Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await?;
         context.output.data(&outcome, &outcome)?;
@@ -131,6 +141,8 @@ pub(crate) struct Publisher<S> {
     pub(crate) layout: KeyLayout,
     /// How a tree becomes a release.
     pub(crate) options: Options,
+    /// What makes variants.
+    pub(crate) coder: Coder,
     /// Where to print.
     pub(crate) output: Output,
 }
@@ -138,7 +150,7 @@ pub(crate) struct Publisher<S> {
 impl<S: ObjectWrite> Publisher<S> {
     /// Runs the stages in order; each takes what the one before returned.
     pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
-        let Self { store, layout, options, output } = self;
+        let Self { store, layout, options, output, .. } = self;
         let store: &dyn ObjectWrite = store.as_ref();
         let progress = Arc::new(Progress::new(*output));
 
@@ -148,6 +160,10 @@ impl<S: ObjectWrite> Publisher<S> {
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let base = publish::base(store, layout, &options.channel).await?;
+        let (build, base) = self.encode(build, base, &progress).await?;
+        let build = build
+            .inspect_err(|error| self.tell_problems(error))
+            .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
         plan.warnings().iter().for_each(|warning| output.note(warning));
         if how == How::Plan {
@@ -185,6 +201,26 @@ impl<S: ObjectWrite> Publisher<S> {
             publish::build(&source, &options, &mut |event| progress.show(event))
         });
         built.await.context("the build of the release broke off")
+    }
+
+    /// Codes beside the runtime's own threads, as it builds.
+    async fn encode(
+        &self,
+        build: Build,
+        base: Base,
+        progress: &Arc<Progress>,
+    ) -> anyhow::Result<(Result<Build, BuildError>, Base)> {
+        let (coder, options) = (self.coder.clone(), self.options.clone());
+        let progress = Arc::clone(progress);
+        let coded = tokio::task::spawn_blocking(move || {
+            let told = &mut |event| progress.show(event);
+            (publish::encode(build, &base, &coder, &options, told), base)
+        });
+        let coded = coded.await.context("the coding of the release broke off")?;
+        if let Some(remark) = self.coder.cache().and_then(Cache::remark) {
+            self.output.warning(remark);
+        }
+        Ok(coded)
     }
 
     /// Every problem of a tree, a line each.
@@ -246,7 +282,13 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     let mut options = Options::new(settings.channel.clone(), public, PublicBase::default());
     options.mount = settings.mount.clone();
     options.ignore = settings.ignore.clone();
+    options.compress = settings.compress;
     options
+}
+
+/// Encoders that keep what they make in a directory, if there is one.
+pub(crate) fn coder(cache: Option<&Path>) -> Coder {
+    Coder::new(cache.map(|directory| Cache::at(directory, CACHE_BYTES_DEFAULT)))
 }
 
 impl Summary {
