@@ -271,3 +271,44 @@ fn problem(path: &AssetPath, error: &CodeError) -> Problem {
         CodeError::Encoder(cause) => Problem::error(path, format!("{error}: {cause}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::manifest::Channel;
+    use crate::publish::build;
+    use crate::rewrite::PublicBase;
+
+    fn coded() -> Manifest {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.css"), "a{color:red}".repeat(100)).unwrap();
+        let channel = Channel::parse("production").unwrap();
+        let options = Options::new(channel, PublicBase::default(), PublicBase::default());
+        let build = build(dir.path(), &options, &mut |_| ()).unwrap();
+        let coder = Coder::default();
+        encode(build, &Base::default(), &coder, &options, &mut |_| ()).unwrap().manifest
+    }
+
+    #[test]
+    fn what_other_encoders_made_is_not_taken_over() {
+        let manifest = coded();
+        assert_eq!(known(&manifest).len(), 1);
+        let encoding = Encoding { version: coder::VERSION + 1, ..Encoding::default() };
+        assert!(known(&manifest.with_encoding(encoding)).is_empty());
+    }
+
+    #[test]
+    fn an_asset_that_is_called_like_a_variant_keeps_its_name_for_itself() {
+        let manifest = coded();
+        let entry = manifest.get("a.css").unwrap().clone();
+        let other = Entry { key: coder::key(&entry.key, Coding::Br).unwrap(), ..entry.clone() };
+        let path = |text| AssetPath::parse(text).unwrap();
+        let entries = [(path("a.css"), entry), (path("b.css"), other)];
+        let channel = Channel::parse("production").unwrap();
+        let options = Options::new(channel, PublicBase::default(), PublicBase::default());
+        let tried = tried(&Manifest::new(entries.into()), &options);
+        assert_eq!(tried.iter().map(AssetPath::as_str).collect::<Vec<_>>(), ["b.css"]);
+    }
+}
