@@ -4,6 +4,7 @@
 //! the bucket, as the method is not in scope.
 
 pub mod contract;
+mod counted;
 mod error;
 pub mod memory;
 pub mod s3;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 
+pub use counted::{Calls, Counted};
 pub use error::{Operation, StoreError, StoreErrorKind};
 
 /// Most keys that one page of a listing holds (S3's own limit).

@@ -4,6 +4,7 @@
 //! tags, no calls on buckets, one call an operation. Every body is sent from
 //! memory with its MD5, so that the store refuses what was damaged on the way.
 
+mod attempts;
 mod client;
 mod failure;
 mod object;
@@ -69,14 +70,21 @@ pub struct S3Store {
     bucket: String,
     endpoint: Url,
     profile: Profile,
+    attempts: attempts::Attempts,
 }
 
 impl S3Store {
     /// A store that connects when it is first used.
     pub fn new(config: S3Config) -> Self {
-        let client = client::client(&config);
+        let attempts = attempts::Attempts::default();
+        let client = client::client(&config, &attempts);
         let S3Config { bucket, endpoint, profile, .. } = config;
-        Self { client, bucket, endpoint, profile }
+        Self { client, bucket, endpoint, profile, attempts }
+    }
+
+    /// Requests that were sent so far, those that were sent again included.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.count()
     }
 
     async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {
