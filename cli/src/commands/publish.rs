@@ -8,7 +8,7 @@ use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::manifest::Channel;
 use awning::publish::{
-    self, Base, Build, BuildError, CACHE_BYTES_DEFAULT, Cache, Coder, Options, Plan, Problem,
+    self, Base, Build, BuildError, CACHE_BYTES_DEFAULT, Cache, Coder, Options, Problem,
     PublishError, Refused,
 };
 use awning::rewrite::PublicBase;

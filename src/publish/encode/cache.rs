@@ -150,8 +150,11 @@ fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> {
     fs::read_dir(directory).into_iter().flatten().flatten()
 }
 
-/// Age, bytes on the disk, and path of a file.
+/// Age, bytes on the disk, and path of a file, if it is one of a cache: the
+/// directory may have been chosen by mistake.
 fn weighed(file: &DirEntry) -> Option<(SystemTime, u64, PathBuf)> {
+    let name = file.file_name();
+    Digest::parse(name.to_str()?.split('.').next()?).ok()?;
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let bytes = metadata.len().next_multiple_of(BLOCK_BYTES);
     Some((metadata.modified().ok()?, bytes, file.path()))
@@ -217,7 +220,11 @@ mod tests {
             let age = SystemTime::UNIX_EPOCH + Duration::from_secs(number.into());
             file.unwrap().set_modified(age).unwrap();
         }
+        let foreign = cache.directory.join("ab/old-and-large");
+        fs::create_dir_all(foreign.parent().unwrap()).unwrap();
+        fs::write(&foreign, "x".repeat(100_000)).unwrap();
         cache.trim();
+        assert!(foreign.exists(), "only what a cache wrote is deleted");
         let left: Vec<u8> =
             (0..11).filter(|number| cache.get(&digest(*number), Coding::Br).is_some()).collect();
         assert_eq!(left, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
