@@ -6,7 +6,7 @@ mod logical;
 mod release;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,18 @@ pub struct Manifest {
     entries: BTreeMap<AssetPath, Entry>,
     logical: Logical,
     policy: Option<Digest>,
+    encoding: Option<Encoding>,
+}
+
+/// How the variants of a release were made: what the next publish has to know
+/// to take them over. Absent where no asset was tried.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+pub struct Encoding {
+    /// Assets that were tried in every coding, none of which saves enough.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<AssetPath>,
+    /// The version of the encoders and of what they are told.
+    pub version: u32,
 }
 
 /// One asset as it was published.
@@ -111,6 +123,23 @@ impl Manifest {
     /// entries under other rules.
     pub fn policy(&self) -> Option<Digest> {
         self.policy
+    }
+
+    /// The same manifest of other entries.
+    #[must_use]
+    pub fn with_entries(self, entries: BTreeMap<AssetPath, Entry>) -> Self {
+        Self { entries, ..self }
+    }
+
+    /// The same manifest, with how its variants were made.
+    #[must_use]
+    pub fn with_encoding(self, encoding: Encoding) -> Self {
+        Self { encoding: Some(encoding), ..self }
+    }
+
+    /// How its variants were made.
+    pub fn encoding(&self) -> Option<&Encoding> {
+        self.encoding.as_ref()
     }
 
     /// The entry of an asset.

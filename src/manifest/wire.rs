@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Logical, Manifest, ReleaseId};
+use super::{Encoding, Entry, Logical, Manifest, ReleaseId};
 use crate::asset::{AssetPath, Digest};
 
 /// Largest manifest that is written or read: about 200,000 assets.
@@ -33,6 +33,8 @@ pub enum ManifestError {
 /// The document; unknown fields are ignored, an unknown schema is refused.
 #[derive(Deserialize, Serialize)]
 struct Wire<E, L> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding: Option<Encoding>,
     entries: E,
     #[serde(skip_serializing_if = "Option::is_none")]
     logical: Option<L>,
@@ -47,8 +49,9 @@ impl Manifest {
     /// The same entries give the same bytes on every machine.
     pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
         let logical = Some(&self.logical).filter(|logical| **logical != Logical::default());
-        let (entries, policy) = (&self.entries, self.policy);
-        let wire = Wire { entries, logical, policy, schema: SCHEMA.to_owned() };
+        let (encoding, entries) = (self.encoding.clone(), &self.entries);
+        let wire =
+            Wire { encoding, entries, logical, policy: self.policy, schema: SCHEMA.to_owned() };
         let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge(bytes.len()));
@@ -69,8 +72,8 @@ impl Manifest {
         if wire.schema != SCHEMA {
             return Err(ManifestError::Schema(wire.schema));
         }
-        let logical = wire.logical.unwrap_or_default();
-        Ok(Self { entries: wire.entries, logical, policy: wire.policy })
+        let Wire { encoding, entries, logical, policy, .. } = wire;
+        Ok(Self { encoding, entries, logical: logical.unwrap_or_default(), policy })
     }
 }
 

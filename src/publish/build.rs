@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::collect::{Found, Hold};
 use super::document::{DOCUMENT_BYTES_MAX, Document, UrlSpace};
+use super::encode::Coder;
 use super::event::Event;
 use super::hash::{Hashes, Output};
 use super::ingest::{Ingested, ingest};
@@ -326,6 +327,6 @@ fn assemble(
         made.insert(file.asset.clone(), Made { file, document, output });
     }
     let manifest = Manifest::new(entries).under(rules.digest());
-    let objects = Objects { space: space.into(), names: names.into(), made: made.into() };
-    (manifest, objects)
+    let (space, names, made) = (space.into(), names.into(), made.into());
+    (manifest, Objects { space, names, made, coder: Coder::default() })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::asset::{AssetPath, ObjectKey};
 use crate::manifest::{Entry, Manifest};
+use crate::semantics::encoding::Coding;
 
 /// The assets in which two releases differ, each list in the order of paths.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -12,7 +13,7 @@ pub struct Diff {
     pub added: Vec<Only>,
     /// Only the first release has them.
     pub removed: Vec<Only>,
-    /// Both have them, with other bytes or other header fields.
+    /// Both have them, with other bytes, codings or header fields.
     pub changed: Vec<Changed>,
     /// How many both have alike.
     pub same: usize,
@@ -38,10 +39,14 @@ pub struct Changed {
     pub from_key: ObjectKey,
     /// Length there, in bytes.
     pub from_size: u64,
+    /// The codings it has there besides.
+    pub from_codings: Vec<Coding>,
     /// Its object in the second release.
     pub key: ObjectKey,
     /// Length there, in bytes.
     pub size: u64,
+    /// The codings it has there besides.
+    pub codings: Vec<Coding>,
 }
 
 impl Diff {
@@ -56,8 +61,10 @@ impl Diff {
                     path: path.clone(),
                     from_key: from.key.clone(),
                     from_size: from.size,
+                    from_codings: from.variants.keys().copied().collect(),
                     key: entry.key.clone(),
                     size: entry.size,
+                    codings: entry.variants.keys().copied().collect(),
                 }),
             }
         }
@@ -73,8 +80,12 @@ impl Only {
     }
 }
 
-/// Whether visitors get the same. References and codings follow from the rest.
+/// Whether visitors get the same. References follow from the rest.
 fn is_same(one: &Entry, other: &Entry) -> bool {
     let same_name = one.key == other.key && one.stable == other.stable;
-    same_name && one.b3 == other.b3 && one.is_stored_like(other) && one.headers == other.headers
+    same_name
+        && one.b3 == other.b3
+        && one.is_stored_like(other)
+        && one.headers == other.headers
+        && one.variants == other.variants
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::source::ReadError;
 use crate::asset::AssetPath;
 use crate::manifest::{Activation, ActivationError, ManifestError, ReleaseId};
+use crate::semantics::encoding::Coding;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// A publish that went no further. Visitors see what they saw before, unless
@@ -50,6 +51,18 @@ pub enum PublishError {
         /// Why it could not be read, if it could not.
         #[source]
         source: Option<ReadError>,
+    },
+    /// A variant cannot be made again as it was planned. Without a cause, the
+    /// release before was coded by encoders that make other bytes.
+    #[error("`{path}` does not make the `{coding}` variant that was planned")]
+    Uncoded {
+        /// The asset.
+        path: AssetPath,
+        /// The content coding.
+        coding: Coding,
+        /// Why it could not be coded, if it could not.
+        #[source]
+        source: Option<std::io::Error>,
     },
     /// The store holds other bytes than were sent.
     #[error("`{key}` was stored with other bytes than were sent")]

@@ -20,6 +20,20 @@ pub enum Event {
         /// Their bytes.
         bytes: u64,
     },
+    /// Coding begins; counts are the files that no release or cache has coded.
+    Encoding {
+        /// Files to code.
+        files: usize,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// A file was coded in every way.
+    Encoded {
+        /// Files so far.
+        files: usize,
+        /// Their bytes, uncoded.
+        bytes: u64,
+    },
     /// The upload begins; counts are what it will send.
     Uploading {
         /// Objects to store.

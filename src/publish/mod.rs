@@ -1,7 +1,7 @@
 //! Publishing a directory: from files to the head of a channel.
 //!
 //! The stages are chained by what they return, so none can be left out:
-//! [`build()`] → [`plan()`] (with [`base()`]) → [`upload()`] → [`activate()`]. Nothing is
+//! [`build()`] → [`encode()`] (with [`base()`]) → [`plan()`] → [`upload()`] → [`activate()`]. Nothing is
 //! visible to visitors before the last one, and nothing is ever deleted.
 //!
 //! What was published is listed by [`history()`], and switched to again by
@@ -13,6 +13,7 @@ mod build;
 mod collect;
 mod diff;
 mod document;
+mod encode;
 mod error;
 mod event;
 mod graph;
@@ -43,6 +44,7 @@ pub use activate::{Release, activate, stage};
 pub use base::{Base, base};
 pub use build::{Build, BuildError, build};
 pub use diff::{Changed, Diff, Only};
+pub use encode::{CACHE_BYTES_DEFAULT, Cache, Coder, encode};
 pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};

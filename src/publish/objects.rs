@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::document::{Document, Names, UrlSpace};
+use super::encode::{CodeError, Coder};
+use super::error::PublishError;
 use super::hash::Output;
 use super::source::{ReadError, SourceFile};
-use crate::asset::{AssetPath, ObjectKey};
+use crate::asset::{AssetPath, Digest, ObjectKey};
+use crate::semantics::encoding::Coding;
 
 /// How to make the bytes of every object again.
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ pub(super) struct Objects {
     pub(super) space: Arc<UrlSpace>,
     pub(super) names: Arc<BTreeMap<AssetPath, ObjectKey>>,
     pub(super) made: Arc<BTreeMap<AssetPath, Made>>,
+    pub(super) coder: Coder,
 }
 
 /// Where an object comes from, and what it is.
@@ -45,8 +49,46 @@ impl Objects {
         made.document.is_none().then_some(&made.file)
     }
 
-    /// The MD5 of an object's bytes in hexadecimal.
-    pub(super) fn md5(&self, path: &AssetPath) -> Option<&str> {
-        Some(self.made.get(path)?.output.md5.as_str())
+    /// The bytes of an object as they were built.
+    pub(super) fn identity(&self, path: &AssetPath) -> Result<Vec<u8>, ReadError> {
+        let built = self.made.get(path).map(|made| made.output.b3);
+        let bytes = self.bytes(path)?;
+        if Some(Digest::of(&bytes)) == built { Ok(bytes) } else { Err(ReadError::Changed) }
+    }
+
+    /// The bytes of an object or of a coding of it, if they are those that were
+    /// planned, and their MD5 in hexadecimal.
+    pub(super) fn planned(
+        &self,
+        path: &AssetPath,
+        coding: Option<Coding>,
+        digest: &Digest,
+    ) -> Result<(Vec<u8>, String), PublishError> {
+        let changed = |source| PublishError::Changed { path: path.clone(), source };
+        let made = self.made.get(path).ok_or_else(|| changed(None))?;
+        let Some(coding) = coding else {
+            let bytes = self.bytes(path).map_err(|error| changed(Some(error)))?;
+            let is_planned = Digest::of(&bytes) == *digest;
+            let planned = (bytes, made.output.md5.clone());
+            return if is_planned { Ok(planned) } else { Err(changed(None)) };
+        };
+        let uncoded = |source| PublishError::Uncoded { path: path.clone(), coding, source };
+        let coded = self.coder.coded(self, path, &made.output.b3, coding);
+        let bytes = coded.map_err(|error| match error {
+            CodeError::Read(error) => changed(Some(error)),
+            CodeError::Encoder(error) => uncoded(Some(error)),
+        })?;
+        let Output { b3, md5, .. } = Output::of(&bytes);
+        if b3 == *digest { Ok((bytes, md5)) } else { Err(uncoded(None)) }
+    }
+
+    /// The length of an object in bytes; 0 where there is none.
+    pub(super) fn size(&self, path: &AssetPath) -> u64 {
+        self.made.get(path).map_or(0, |made| made.output.size)
+    }
+
+    /// The same objects, coded by `coder`.
+    pub(super) fn with_coder(self, coder: Coder) -> Self {
+        Self { coder, ..self }
     }
 }

@@ -41,6 +41,8 @@ pub struct Options {
     pub strict: bool,
     /// Whether more than half of the channel's files or bytes may go.
     pub allow_shrink: bool,
+    /// Whether assets are published in content codings as well.
+    pub compress: bool,
     /// The publisher's own order, such as a build number; 0 when there is none.
     pub order: u64,
     /// Most objects, or parts of them, that are uploaded at the same time; 0
@@ -81,7 +83,7 @@ pub enum ConditionalWrites {
 
 impl Options {
     /// The defaults: mounted at `/`, nothing ignored, references that name no
-    /// asset reported, a shrink refused.
+    /// asset reported, a shrink refused, assets compressed.
     pub fn new(channel: Channel, public: PublicBase, same_origin: PublicBase) -> Self {
         Self {
             channel,
@@ -92,6 +94,7 @@ impl Options {
             rules: Rules::default(),
             strict: false,
             allow_shrink: false,
+            compress: true,
             order: 0,
             concurrency: CONCURRENCY_DEFAULT,
             upload_bytes: UPLOAD_BYTES_DEFAULT,

@@ -4,6 +4,7 @@
 //! the bucket, as the method is not in scope.
 
 pub mod contract;
+mod counted;
 mod error;
 pub mod memory;
 mod multipart;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 
+pub use counted::{Calls, Counted};
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use multipart::{PART_BYTES_MIN, PARTS_MAX, Part, UPLOADS_PAGE_MAX, Unfinished, UploadPage};
 pub use probe::has_conditional_writes;

@@ -9,6 +9,7 @@ mod faults;
 mod harness;
 mod manifests;
 mod outcome;
+mod pipeline;
 mod publish;
 mod releases;
 mod transfer;

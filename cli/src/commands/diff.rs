@@ -4,6 +4,7 @@ use std::fmt;
 
 use awning::manifest::{Channel, ReleaseId};
 use awning::publish::{self, Diff};
+use awning::semantics::encoding::Coding;
 use awning::store::s3::Profile;
 use clap::Args;
 use indicatif::HumanBytes;
@@ -59,6 +60,19 @@ impl PrintDiff {
     }
 }
 
+/// The codings of an asset as people read them.
+struct Codings<'a>(&'a [Coding]);
+
+impl fmt::Display for Codings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("not compressed");
+        }
+        let names: Vec<&str> = self.0.iter().map(|coding| coding.name()).collect();
+        f.write_str(&names.join("/"))
+    }
+}
+
 impl fmt::Display for Compared {
     /// A line an asset, and one that counts them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,7 +85,13 @@ impl fmt::Display for Compared {
         }
         for both in changed {
             let (from, to) = (HumanBytes(both.from_size), HumanBytes(both.size));
-            writeln!(f, "changed  {}  {from} -> {to}", both.path)?;
+            write!(f, "changed  {}  {from} -> {to}", both.path)?;
+            match both.from_codings == both.codings {
+                true => writeln!(f)?,
+                false => {
+                    writeln!(f, ", {} -> {}", Codings(&both.from_codings), Codings(&both.codings))?
+                }
+            }
         }
         let (from, to) = (self.from.short(), self.to.short());
         let (added, removed, changed) = (added.len(), removed.len(), changed.len());

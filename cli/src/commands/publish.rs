@@ -6,21 +6,28 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
-use awning::manifest::{Channel, ReleaseId};
-use awning::publish::{self, Build, BuildError, Options, Plan, PublishError, Refused};
+use awning::manifest::Channel;
+use awning::publish::{
+    self, Base, Build, BuildError, CACHE_BYTES_DEFAULT, Cache, Coder, Options, Problem,
+    PublishError, Refused,
+};
 use awning::rewrite::PublicBase;
-use awning::store::ObjectWrite;
-use awning::store::s3::Profile;
+use awning::store::s3::{Profile, S3Store};
+use awning::store::{Counted, ObjectWrite};
 use clap::Args;
-use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::transfer::TransferFlags;
 use super::written::{Prepared, Written};
 use super::{Context, required};
-use crate::config::PublishSettings;
+use crate::config::{ConfigError, PublishSettings};
+use crate::events::Events;
 use crate::exit::chain;
+use crate::failure::Failure;
+use crate::github::Step;
 use crate::interrupt::Signals;
+use crate::outcome::tell_step;
+pub(crate) use crate::outcome::{Outcome, Summary};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -71,11 +78,51 @@ pub(crate) struct Publish {
 
     #[command(flatten)]
     transfer: TransferFlags,
+
+    /// Publish no brotli, zstd and gzip variants
+    #[arg(long)]
+    no_compress: bool,
+
+    /// Write events to FILE, or to standard output for `-`: a line of JSON each, the last of
+    /// which is what the publish came to
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
 }
 
 impl Publish {
     /// Publishes once.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let on_stdout = self.events.as_deref() == Some(Path::new("-"));
+        if on_stdout && context.output.is_json() {
+            let both = "`--events -` and `--json` both write to standard output: name a file";
+            return Err(ConfigError::missing(both).into());
+        }
+        let events = Events::to(self.events.as_deref())?;
+        let step = Step::of(&context.environment, &self.source);
+        let outcome = self.outcome(context, &events, step.as_ref()).await;
+        match &outcome {
+            Ok(outcome) => events.end(outcome),
+            Err(error) => events.end(&Failure::of(error)),
+        }
+        if let Some(remark) = events.remark() {
+            context.output.warning(remark);
+        }
+        if let Some(step) = step {
+            tell_step(&step, &outcome, context.output);
+        }
+        let outcome = outcome?;
+        if !on_stdout {
+            context.output.data(&outcome, &outcome)?;
+        }
+        Ok(())
+    }
+
+    async fn outcome(
+        self,
+        context: &Context,
+        events: &Events,
+        step: Option<&Step>,
+    ) -> anyhow::Result<Outcome> {
         let settings = context.settings()?;
         self.manifests.iter().try_for_each(|written| written.refuse_inside(&self.source))?;
         let bucket = required(settings.store.clone())?;
@@ -89,23 +136,26 @@ impl Publish {
         let transfer = self.transfer.over(settings.publish.transfer);
         transfer.set(&mut options);
         options.deadline = transfer.deadline.map(|time| Instant::now() + time);
+        options.compress &= !self.no_compress;
 
         let how = match (self.dry_run, self.no_activate) {
             (true, _) => How::Plan,
             (false, true) => How::Upload,
             (false, false) => How::Activate,
         };
+        let coder = coder(settings.publish.cache.as_deref());
         let publisher = Publisher {
             store,
             layout: bucket.layout,
             options,
+            coder,
             output: context.output,
             manifests: self.manifests,
+            events: events.clone(),
+            step: step.cloned(),
         };
         let work = publisher.publish(&self.source, how);
-        let outcome = Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await?;
-        context.output.data(&outcome, &outcome)?;
-        Ok(())
+        Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await
     }
 }
 
@@ -124,30 +174,6 @@ pub(crate) enum How {
     Activate,
 }
 
-/// What a publish came to.
-#[derive(Debug, Serialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// Nothing was sent.
-    Planned(Box<Plan>),
-    /// The release is stored, the channel not switched.
-    Uploaded(Summary),
-    /// The channel has the release.
-    Published(Summary),
-    /// The channel had the release already.
-    Unchanged(Summary),
-}
-
-/// Figures of a publish.
-#[derive(Debug, Serialize)]
-pub(crate) struct Summary {
-    channel: Channel,
-    release: ReleaseId,
-    assets: usize,
-    uploaded: usize,
-    uploaded_bytes: u64,
-}
-
 /// Publishes trees to one bucket; `up --watch` does so again and again.
 #[derive(Debug)]
 pub(crate) struct Publisher<S> {
@@ -157,18 +183,44 @@ pub(crate) struct Publisher<S> {
     pub(crate) layout: KeyLayout,
     /// How a tree becomes a release.
     pub(crate) options: Options,
+    /// What makes variants.
+    pub(crate) coder: Coder,
     /// Where to print.
     pub(crate) output: Output,
     /// Manifests to write to files.
     pub(crate) manifests: Vec<Written>,
+    /// Where to tell programs what happens.
+    pub(crate) events: Events,
+    /// The step of a workflow that this runs in.
+    pub(crate) step: Option<Step>,
+}
+
+impl Publisher<S3Store> {
+    /// Publishes, and counts what that took.
+    pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
+        let before = self.store.attempts();
+        let counted = Counted::new(self.store.as_ref());
+        let mut outcome = self.stages(source, how, &counted).await?;
+        let calls = counted.calls();
+        if let Some(summary) = outcome.summary_mut() {
+            summary.figures.calls = calls;
+            let sent = self.store.attempts() - before;
+            summary.figures.retries = sent.saturating_sub(calls.total());
+        }
+        Ok(outcome)
+    }
 }
 
 impl<S: ObjectWrite> Publisher<S> {
     /// Runs the stages in order; each takes what the one before returned.
-    pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
-        let Self { store, layout, options, output, manifests } = self;
-        let store: &dyn ObjectWrite = store.as_ref();
-        let progress = Arc::new(Progress::new(*output));
+    async fn stages(
+        &self,
+        source: &Path,
+        how: How,
+        store: &dyn ObjectWrite,
+    ) -> anyhow::Result<Outcome> {
+        let Self { layout, options, output, manifests, .. } = self;
+        let progress = Arc::new(Progress::new(*output, self.events.clone()));
 
         let build = self
             .in_time(self.build(source, &progress))
@@ -176,8 +228,12 @@ impl<S: ObjectWrite> Publisher<S> {
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let base = self.in_time(publish::base(store, layout, &options.channel)).await??;
+        let (build, base) = self.in_time(self.encode(build, base, &progress)).await??;
+        let build = build
+            .inspect_err(|error| self.tell_problems(error))
+            .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
-        plan.warnings().iter().for_each(|warning| output.note(warning));
+        self.tell(plan.warnings());
         if how == How::Plan {
             return Ok(Outcome::Planned(Box::new(plan)));
         }
@@ -230,18 +286,47 @@ impl<S: ObjectWrite> Publisher<S> {
         }
     }
 
+    /// Codes beside the runtime's own threads, as it builds.
+    async fn encode(
+        &self,
+        build: Build,
+        base: Base,
+        progress: &Arc<Progress>,
+    ) -> anyhow::Result<(Result<Build, BuildError>, Base)> {
+        let (coder, options) = (self.coder.clone(), self.options.clone());
+        let progress = Arc::clone(progress);
+        let coded = tokio::task::spawn_blocking(move || {
+            let told = &mut |event| progress.show(event);
+            (publish::encode(build, &base, &coder, &options, told), base)
+        });
+        let coded = coded.await.context("the coding of the release broke off")?;
+        if let Some(remark) = self.coder.cache().and_then(Cache::remark) {
+            self.output.warning(remark);
+        }
+        Ok(coded)
+    }
+
     /// Every problem of a tree, a line each.
     fn tell_problems(&self, error: &BuildError) {
         if let BuildError::Problems(problems) = error {
-            problems.iter().for_each(|problem| self.output.note(problem));
+            self.tell(problems);
+        }
+    }
+
+    fn tell(&self, problems: &[Problem]) {
+        problems.iter().for_each(|problem| self.output.note(problem));
+        if let Some(step) = &self.step {
+            step.annotate(problems, self.output);
         }
     }
 
     /// Every object that was not stored, a line each.
     fn tell_failures(&self, error: &PublishError) {
         if let PublishError::Incomplete { failed, .. } = error {
-            for (_, error) in failed {
-                self.output.note(chain(error));
+            let failures = || failed.iter().map(|(_, error)| chain(error));
+            failures().for_each(|failure| self.output.note(failure));
+            if let Some(step) = &self.step {
+                step.annotate_failures(failures(), self.output);
             }
         }
     }
@@ -291,41 +376,11 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     options.ignore = settings.ignore.clone();
     settings.transfer.set(&mut options);
     options.rules = settings.rules.clone();
+    options.compress = settings.compress;
     options
 }
 
-impl Summary {
-    fn of(plan: &Plan, options: &Options) -> Self {
-        let (uploaded, uploaded_bytes) = plan.uploads();
-        Self {
-            channel: options.channel.clone(),
-            release: plan.release(),
-            assets: plan.manifest().len(),
-            uploaded,
-            uploaded_bytes,
-        }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Outcome::Planned(plan) => write!(f, "{plan}"),
-            Outcome::Uploaded(summary) => write!(f, "uploaded  {summary}, not activated"),
-            Outcome::Published(summary) => write!(f, "published {summary}"),
-            Outcome::Unchanged(summary) => {
-                let Summary { channel, release, assets, .. } = summary;
-                let short = release.short();
-                write!(f, "unchanged {short} on {channel}: {assets} assets, nothing to upload")
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { channel, release, assets, uploaded, uploaded_bytes } = self;
-        let (short, bytes) = (release.short(), indicatif::HumanBytes(*uploaded_bytes));
-        write!(f, "{short} on {channel}: {assets} assets, {uploaded} uploaded ({bytes})")
-    }
+/// Encoders that keep what they make in a directory, if there is one.
+pub(crate) fn coder(cache: Option<&Path>) -> Coder {
+    Coder::new(cache.map(|directory| Cache::at(directory, CACHE_BYTES_DEFAULT)))
 }

@@ -17,11 +17,12 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::publish::{How, NOTHING_ACTIVATED, Outcome, Publisher, options};
+use super::publish::{How, NOTHING_ACTIVATED, Outcome, Publisher, coder, options};
 use super::serve::{Listeners, Urls, run_shield};
 use super::{Context, bucket};
 use crate::config::{self, ConfigError, Settings, admin_tokens};
 use crate::embedded::Embedded;
+use crate::events::Events;
 use crate::interrupt::Signals;
 use crate::watch::Watch;
 
@@ -36,7 +37,7 @@ pub(crate) struct Up {
     #[arg(value_name = "DIR")]
     source: PathBuf,
 
-    /// Directory that keeps the embedded bucket; created if missing
+    /// Directory that keeps the embedded bucket and coded files; created if missing
     #[arg(long, value_name = "PATH", default_value = ".awning")]
     data: PathBuf,
 
@@ -142,12 +143,16 @@ impl Up {
         // On one machine the author decides, and deleting half a site is ordinary work.
         options.allow_shrink = true;
         let layout = KeyLayout::default();
+        let coder = coder(Some(&self.data.join("cache")));
         Publisher {
             store: Arc::new(store),
             layout,
             options,
+            coder,
             output: context.output,
             manifests: Vec::new(),
+            events: Events::default(),
+            step: None,
         }
     }
 

@@ -79,7 +79,7 @@ impl Settings {
     ) -> Result<Self, ConfigError> {
         let mut document = Document::parse(name, text, environment)?;
         let store = store::read(&mut document);
-        let publish = publish::read(&mut document);
+        let publish = publish::read(&mut document, environment);
         let shield = shield::read(&mut document);
         // A store that is there but wrong is told once, not by every site again.
         let has_store = store.is_some() || !document.is_right();

@@ -32,6 +32,12 @@ impl ConfigError {
         Self::new(&path.display().to_string(), vec![Problem { line: None, message }])
     }
 
+    /// A file that was named for output and cannot be written.
+    pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> Self {
+        let message = format!("cannot be written: {error}");
+        Self::new(&path.display().to_string(), vec![Problem { line: None, message }])
+    }
+
     /// A setting that a command needs and that is not there.
     pub(crate) fn missing(message: &str) -> Self {
         let problem = Problem { line: None, message: message.to_owned() };

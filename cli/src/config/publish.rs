@@ -1,9 +1,12 @@
 //! `[publish]`: how a tree becomes a release.
 
+use std::path::PathBuf;
+
 use awning::manifest::Channel;
 use awning::publish::{Ignore, Rules};
 use awning::rewrite::{Mount, PublicBase};
 
+use super::environment::Environment;
 use super::reader::{Document, Reader};
 use super::rule;
 use super::transfer::{self, Transfer};
@@ -25,10 +28,20 @@ pub(crate) struct PublishSettings {
     pub(crate) rules: Rules,
     /// Where each rule stands: `awning.toml:41`.
     pub(crate) rule_places: Vec<String>,
+    /// Whether assets are compressed.
+    pub(crate) compress: bool,
+    /// Where coded bytes are kept on this machine; nowhere if there is no place.
+    pub(crate) cache: Option<PathBuf>,
 }
 
+/// What `publish.cache` is where nothing is to be kept.
+const NO_CACHE: &str = "none";
+
+/// The directory of awning in that of all caches.
+const CACHE_DIRECTORY: &str = "awning/encode";
+
 /// Reads the table.
-pub(crate) fn read(document: &mut Document<'_>) -> PublishSettings {
+pub(crate) fn read(document: &mut Document<'_>, environment: &Environment) -> PublishSettings {
     let (mut table, _) = document.table("publish");
     let (rules, rule_places) = rule::read(&mut table);
     let settings = PublishSettings {
@@ -39,6 +52,12 @@ pub(crate) fn read(document: &mut Document<'_>) -> PublishSettings {
         transfer: transfer::read(&mut table),
         rules,
         rule_places,
+        compress: table.flag("compress").unwrap_or(true),
+        cache: match table.text("cache") {
+            Some(none) if none == NO_CACHE => None,
+            Some(path) => Some(path.into()),
+            None => platform_cache(environment),
+        },
     };
     table.finish();
     settings
@@ -51,6 +70,13 @@ fn ignore(table: &mut Reader<'_, '_>) -> Ignore {
         table.problem(line, format!("`publish.ignore`: {error}"));
         Ignore::default()
     })
+}
+
+/// Where this platform keeps what can be made again (XDG base directories).
+fn platform_cache(environment: &Environment) -> Option<PathBuf> {
+    let absolute = |name| environment.exact(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join(CACHE_DIRECTORY))
 }
 
 /// A mount is an absolute path; `static` alone is more likely a mistake.

@@ -48,8 +48,10 @@ impl Plan {
         }
         writeln!(f, "upload {wanted}, {objects} object(s), {}", Size(bytes))?;
         for step in self.steps.iter().filter(of_reason) {
-            if let Step::Put { path, key, size, .. } = step {
-                writeln!(f, "  {path} -> {key}  {}", Size(*size))?;
+            if let Step::Put { path, coding, key, size, .. } = step {
+                // The key tells the coding too, but not at a glance.
+                let coding = coding.map(|coding| format!(" as {coding}")).unwrap_or_default();
+                writeln!(f, "  {path}{coding} -> {key}  {}", Size(*size))?;
             }
         }
         Ok(())

@@ -12,8 +12,9 @@ use super::error::Lock;
 use super::objects::Objects;
 use super::options::Options;
 use super::problem::{Ignored, Problem};
-use crate::asset::{AssetPath, ObjectKey};
+use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::manifest::{Activation, Channel, Entry, Manifest, ReleaseId};
+use crate::semantics::encoding::Coding;
 
 /// What a publish will do. Displayed, it is the dry run that people read.
 #[derive(Debug, Serialize)]
@@ -44,6 +45,9 @@ pub enum Step {
     Put {
         /// The asset.
         path: AssetPath,
+        /// The content coding; none for the asset itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        coding: Option<Coding>,
         /// Its object.
         key: ObjectKey,
         /// Length in bytes.
@@ -55,6 +59,9 @@ pub enum Step {
     Keep {
         /// The asset.
         path: AssetPath,
+        /// The content coding; none for the asset itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        coding: Option<Coding>,
         /// Its object.
         key: ObjectKey,
         /// Length in bytes.
@@ -66,7 +73,7 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
-    /// The channel had no such asset.
+    /// The channel had no such asset, or not in this coding.
     New,
     /// The asset, or something it refers to, has changed.
     Changed,
@@ -161,25 +168,42 @@ pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused
     })
 }
 
+/// An asset's steps stand together: itself, then its variants.
 fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
-    let stored: BTreeMap<&ObjectKey, &Entry> =
-        known.iter().map(|(_, entry)| (&entry.key, entry)).collect();
-    manifest
-        .iter()
-        .map(|(path, entry)| {
-            let (path, key, size) = (path.clone(), entry.key.clone(), entry.size);
-            let reason = match stored.get(&entry.key) {
-                Some(known) if known.b3 != entry.b3 => return Err(collision(path, key)),
-                Some(known) if known.is_stored_like(entry) => {
-                    return Ok(Step::Keep { path, key, size });
+    let stored = stored(known);
+    let mut steps = Vec::with_capacity(manifest.len());
+    for (path, entry) in manifest.iter() {
+        let before = known.get(path.as_str());
+        let as_before = before.is_some_and(|before| before.key == entry.key);
+        for (coding, key, b3, size) in objects(entry) {
+            let (path, key) = (path.clone(), key.clone());
+            let reason = match stored.get(&key) {
+                Some((_, known)) if *known != b3 => return Err(collision(path, key)),
+                Some((known, _)) if known.is_stored_like(entry) => {
+                    steps.push(Step::Keep { path, coding, key, size });
+                    continue;
                 }
                 Some(_) => Reason::Headers,
-                None if known.get(path.as_str()).is_some() => Reason::Changed,
+                None if before.is_some() && !as_before => Reason::Changed,
                 None => Reason::New,
             };
-            Ok(Step::Put { path, key, size, reason })
-        })
-        .collect()
+            steps.push(Step::Put { path, coding, key, size, reason });
+        }
+    }
+    Ok(steps)
+}
+
+/// The objects that a manifest names, each with its asset and digest.
+fn stored(known: &Manifest) -> BTreeMap<&ObjectKey, (&Entry, Digest)> {
+    let of = |entry| objects(entry).map(move |(_, key, b3, _)| (key, (entry, b3)));
+    known.iter().flat_map(|(_, entry)| of(entry)).collect()
+}
+
+/// The objects of an asset: itself, then its variants.
+fn objects(entry: &Entry) -> impl Iterator<Item = (Option<Coding>, &ObjectKey, Digest, u64)> {
+    let variants = entry.variants.iter();
+    let variants = variants.map(|(coding, v)| (Some(*coding), &v.key, v.b3, v.size));
+    std::iter::once((None, &entry.key, entry.b3, entry.size)).chain(variants)
 }
 
 fn collision(path: AssetPath, key: ObjectKey) -> Refused {

@@ -66,7 +66,8 @@ pub enum Level {
 }
 
 /// Which content codings of an object are made.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compress {
     /// All, whatever the file's type is.
     Yes,

@@ -1,4 +1,4 @@
-//! What is sent for one asset: its bytes, made again from its file, and the
+//! What is sent for one object: its bytes, made again from its file, and the
 //! header fields that the manifest promises.
 
 use bytes::Bytes;
@@ -9,40 +9,45 @@ use super::super::plan::Plan;
 use super::super::source::ReadError;
 use crate::asset::{AssetPath, Digest};
 use crate::manifest::Entry;
+use crate::semantics::encoding::Coding;
 use crate::store::ObjectHeaders;
+
+use super::Put;
 
 /// An object as it is sent.
 pub(super) struct Body {
     pub(super) bytes: Bytes,
     pub(super) digest: Digest,
+    /// In hexadecimal, as S3 stores have it in the validator.
+    pub(super) md5: String,
     pub(super) headers: ObjectHeaders,
 }
 
-/// The bytes of an object, if they still are those that were built.
-pub(super) async fn body(plan: &Plan, path: &AssetPath) -> Result<Body, PublishError> {
-    let entry = entry(plan, path)?;
-    let (objects, asset) = (plan.objects.clone(), path.clone());
-    // Reading and rewriting would hold up the uploads that are under way.
-    let made = task::spawn_blocking(move || {
-        objects.bytes(&asset).map(|bytes| (Digest::of(&bytes), bytes))
-    });
-    let made = made.await.map_err(|error| ReadError::Io(std::io::Error::other(error)));
-    let (digest, bytes) = made.flatten().map_err(|error| changed(path, Some(error)))?;
-    if digest != entry.b3 {
-        return Err(changed(path, None));
-    }
-    Ok(Body { bytes: bytes.into(), digest, headers: headers(entry) })
+/// The bytes of an object, if they still are those that were planned.
+pub(super) async fn body(plan: &Plan, put: &Put<'_>) -> Result<Body, PublishError> {
+    let entry = entry(plan, put.path)?;
+    let variant = |coding| entry.variants.get(&coding).map(|variant| variant.b3);
+    let digest = match put.coding {
+        Some(coding) => variant(coding).ok_or_else(|| changed(put.path, None))?,
+        None => entry.b3,
+    };
+    let (objects, path, coding) = (plan.objects.clone(), put.path.clone(), put.coding);
+    // Reading, rewriting and coding would hold up the uploads that are under way.
+    let made = task::spawn_blocking(move || objects.planned(&path, coding, &digest)).await;
+    let broken = |error| changed(put.path, Some(std::io::Error::other(error).into()));
+    let (bytes, md5) = made.map_err(broken)??;
+    Ok(Body { bytes: bytes.into(), digest, md5, headers: headers(entry, coding, digest) })
 }
 
 /// The header fields of an object, whole or in parts.
-pub(super) fn headers(entry: &Entry) -> ObjectHeaders {
+pub(super) fn headers(entry: &Entry, coding: Option<Coding>, digest: Digest) -> ObjectHeaders {
     ObjectHeaders {
         content_type: Some(entry.content_type.clone()),
         cache_control: Some(entry.cache.clone()),
         content_disposition: entry.stored_field("content-disposition").cloned(),
+        content_encoding: coding.map(|coding| coding.name().to_owned()),
         content_language: entry.stored_field("content-language").cloned(),
-        meta: [("blake3".to_owned(), entry.b3.to_string())].into(),
-        ..ObjectHeaders::default()
+        meta: [("blake3".to_owned(), digest.to_string())].into(),
     }
 }
 

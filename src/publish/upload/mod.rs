@@ -34,6 +34,7 @@ use super::options::Options;
 use super::plan::{Plan, Step};
 use super::source::SourceFile;
 use crate::asset::{AssetPath, KeyLayout, ObjectKey};
+use crate::semantics::encoding::Coding;
 use crate::store::ObjectWrite;
 
 use budget::Budget;
@@ -111,6 +112,8 @@ struct Upload<'a> {
 /// An object to send.
 struct Put<'a> {
     path: &'a AssetPath,
+    /// Which variant of the asset it is; `None` for the asset itself.
+    coding: Option<Coding>,
     key: &'a ObjectKey,
     size: u64,
 }
@@ -118,7 +121,9 @@ struct Put<'a> {
 impl<'a> Put<'a> {
     fn of(step: &'a Step) -> Option<Self> {
         match step {
-            Step::Put { path, key, size, .. } => Some(Self { path, key, size: *size }),
+            Step::Put { path, coding, key, size, .. } => {
+                Some(Self { path, coding: *coding, key, size: *size })
+            }
             Step::Keep { .. } => None,
         }
     }
@@ -127,13 +132,16 @@ impl<'a> Put<'a> {
 impl Upload<'_> {
     async fn run(&self, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
         let mut puts = self.puts();
+        let mut identities = puts.iter().filter(|put| put.coding.is_none()).count();
+        let mut puts = puts.drain(..).peekable();
         let mut under_way = FuturesUnordered::new();
         let mut outcome = Outcome::default();
         let mut deadline = std::pin::pin!(passing(self.options.deadline));
         loop {
             while under_way.len() < self.options.concurrency.max(1) && !self.calls.is_stopped() {
-                let Some(put) = puts.next() else { break };
-                under_way.push(async move { (put.size, self.send(&put).await) }.boxed());
+                let may_begin = |put: &Put<'_>| put.coding.is_none() || identities == 0;
+                let Some(put) = puts.next_if(may_begin) else { break };
+                under_way.push(async move { (self.send(&put).await, put) }.boxed());
             }
             if under_way.is_empty() {
                 return outcome;
@@ -141,9 +149,10 @@ impl Upload<'_> {
             tokio::select! {
                 biased;
                 () = &mut deadline => return outcome.into_late(),
-                Some((size, sent)) = under_way.next() => match sent {
+                Some((sent, put)) = under_way.next() => match sent {
                     Ok(()) => {
-                        outcome.add_stored(size);
+                        identities -= usize::from(put.coding.is_none());
+                        outcome.add_stored(put.size);
                         let (objects, bytes) = outcome.stored();
                         events(Event::Uploaded { objects, bytes });
                     }
@@ -182,12 +191,15 @@ impl Upload<'_> {
     /// The file of an object that is sent in parts. What is not a copy of its
     /// file is made in memory, and then can be sent from there.
     fn file_of_parts(&self, put: &Put<'_>) -> Option<&SourceFile> {
-        let large = put.size > self.options.multipart_bytes;
+        let large = put.coding.is_none() && put.size > self.options.multipart_bytes;
         self.plan.objects.copied(put.path).filter(|_| large)
     }
 
-    fn puts(&self) -> impl Iterator<Item = Put<'_>> {
-        self.plan.steps.iter().filter_map(Put::of)
+    /// What is to be sent. A variant follows when every asset itself is there.
+    fn puts(&self) -> Vec<Put<'_>> {
+        let mut puts: Vec<Put<'_>> = self.plan.steps.iter().filter_map(Put::of).collect();
+        puts.sort_by_key(|put| put.coding.is_some());
+        puts
     }
 }
 

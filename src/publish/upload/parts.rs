@@ -98,7 +98,7 @@ impl Upload<'_> {
             put,
             file,
             key: self.layout.object(put.key),
-            headers: body::headers(entry),
+            headers: body::headers(entry, None, entry.b3),
             digest: entry.b3,
             cut: Cut::of(put.size, self.options.part_bytes),
         };

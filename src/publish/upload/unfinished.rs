@@ -18,7 +18,7 @@ impl Upload<'_> {
     /// The name of the newest unfinished upload of `key`.
     pub(super) async fn unfinished(&self, key: &str) -> Option<String> {
         let found = self.unfinished.get_or_init(|| async {
-            let large = self.puts().filter(|put| self.file_of_parts(put).is_some());
+            let large = self.puts().into_iter().filter(|put| self.file_of_parts(put).is_some());
             let keys: Vec<String> = large.map(|put| self.layout.object(put.key)).collect();
             // Whatever goes wrong, everything is sent: that is always right.
             newest(self.store, shared_prefix(&keys)).await.unwrap_or_else(|error| {

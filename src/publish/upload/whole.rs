@@ -14,27 +14,16 @@ impl Upload<'_> {
         if self.calls.is_stopped() {
             return Err(Failure::Stopped);
         }
-        let Body { bytes, digest, headers } =
-            body(self.plan, put.path).await.map_err(Failure::Fatal)?;
+        let Body { bytes, digest, md5, headers } =
+            body(self.plan, put).await.map_err(Failure::Fatal)?;
         let key = self.layout.object(put.key);
         let send = || self.store.put_now(&key, bytes.clone(), &headers);
         let receipt = self.calls.make(&key, put.size, send).await?;
-        self.check(put, key, &receipt, digest).await
+        // Stores that encrypt have other validators: then the object is read back.
+        if has_validator(&receipt, &md5) { Ok(()) } else { self.read_back(put, key, digest).await }
     }
 
-    /// Believes a receipt whose validator is the MD5 of what was sent. Stores
-    /// that encrypt have other validators: then the object is read back.
-    async fn check(
-        &self,
-        put: &Put<'_>,
-        key: String,
-        receipt: &PutReceipt,
-        digest: Digest,
-    ) -> Result<(), Failure> {
-        let validator = receipt.etag.as_deref().map(|etag| etag.trim_matches('"'));
-        if validator.is_some() && validator == self.plan.objects.md5(put.path) {
-            return Ok(());
-        }
+    async fn read_back(&self, put: &Put<'_>, key: String, digest: Digest) -> Result<(), Failure> {
         let bytes_max = usize::try_from(put.size).unwrap_or(usize::MAX);
         match base::read(self.store, &key, bytes_max).await {
             Ok(Some(stored)) if Digest::of(&stored) == digest => Ok(()),
@@ -44,4 +33,9 @@ impl Upload<'_> {
             _ => Err(Failure::Fatal(PublishError::Damaged { key })),
         }
     }
+}
+
+/// Believes a receipt whose validator is the MD5 of what was sent.
+fn has_validator(receipt: &PutReceipt, md5: &str) -> bool {
+    receipt.etag.as_deref().is_some_and(|etag| etag.trim_matches('"') == md5)
 }

@@ -12,6 +12,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use secrecy::ExposeSecret as _;
 
+use super::attempts::Attempts;
 use super::body::Pace;
 use super::retry::StoreRetry;
 use super::{Profile, S3Config};
@@ -35,7 +36,7 @@ const STALL_GRACE: Duration = Duration::from_secs(10);
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 
 /// Builds the client. It is made once: it holds the pool and the retry tokens.
-pub(super) fn client(config: &S3Config) -> Client {
+pub(super) fn client(config: &S3Config, attempts: &Attempts) -> Client {
     let profile = config.profile;
     let credentials =
         Credentials::new(&config.key_id, config.key.expose_secret(), None, None, "awning");
@@ -53,6 +54,7 @@ pub(super) fn client(config: &S3Config) -> Client {
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(retries(config))
         .retry_classifier(StoreRetry { retry_after_max: backoff_max(config) })
+        .interceptor(attempts.clone())
         .timeout_config(Patience::of(config).timeouts())
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build(),

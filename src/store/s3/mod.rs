@@ -5,6 +5,7 @@
 //! Every body is sent from memory with its MD5, so that the store refuses what
 //! was damaged on the way.
 
+mod attempts;
 mod body;
 mod client;
 pub mod diagnose;
@@ -93,16 +94,24 @@ pub struct S3Store {
     attempts: u32,
     /// Longest wait that the store is granted, where that was configured.
     backoff_max: Option<Duration>,
+    /// Requests that were sent.
+    sent: attempts::Attempts,
 }
 
 impl S3Store {
     /// A store that connects when it is first used.
     pub fn new(config: S3Config) -> Self {
-        let client = client::client(&config);
+        let sent = attempts::Attempts::default();
+        let client = client::client(&config, &sent);
         let (patience, attempts) = (Patience::of(&config), client::attempts(&config));
         let S3Config { bucket, endpoint, profile, waits, .. } = config;
         let backoff_max = waits.backoff_max;
-        Self { client, bucket, endpoint, profile, patience, attempts, backoff_max }
+        Self { client, bucket, endpoint, profile, patience, attempts, backoff_max, sent }
+    }
+
+    /// Requests that were sent so far, those that were sent again included.
+    pub fn attempts(&self) -> u64 {
+        self.sent.count()
     }
 
     async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {

@@ -116,6 +116,11 @@ impl World {
             let object = self.object(entry.key.as_str()).await;
             let object = object.unwrap_or_else(|| panic!("`{asset}` has no object"));
             assert_eq!(Digest::of(&object), entry.b3, "`{asset}` has other bytes");
+            for (coding, variant) in &entry.variants {
+                let object = self.object(variant.key.as_str()).await;
+                let object = object.unwrap_or_else(|| panic!("`{asset}` has no {coding}"));
+                assert_eq!(Digest::of(&object), variant.b3, "`{asset}` has another {coding}");
+            }
             if asset.as_str() == path {
                 found = Some(String::from_utf8(object.to_vec()).unwrap());
             }

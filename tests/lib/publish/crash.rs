@@ -12,6 +12,8 @@ fn one_by_one() -> Options {
 fn changed() -> TempDir {
     let dir = tree(SHOP);
     write(dir.path(), "img/awning.svg", "<svg xmlns='http://www.w3.org/2000/svg' id='b'/>");
+    // Long enough to be stored in three codings besides.
+    write(dir.path(), "js/long.js", &"console.log('open')\n".repeat(30));
     dir
 }
 
@@ -100,15 +102,15 @@ async fn a_publisher_that_died_behind_its_record_is_honoured_by_the_next() {
     assert_eq!(whole_head(&store).await, old, "the head is not written yet");
 
     // Another tree: its publisher based it on the old head, so it comes second.
-    let mut other = SHOP.to_vec();
-    other.push(("other.txt", "other"));
-    let outcome = publish_to(&tree(&other), &*store, "n3").await;
+    let other = changed();
+    write(other.path(), "other.txt", "other");
+    let outcome = publish_to(&other, &*store, "n3").await;
     let Err(Failure::Publish(PublishError::Superseded { by, .. })) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(by.nonce, "dead");
     assert_eq!(whole_head(&store).await.as_ref(), Some(&*by), "the head is repaired");
-    let release = publish_to(&tree(&other), &*store, "n4").await.unwrap();
+    let release = publish_to(&other, &*store, "n4").await.unwrap();
     assert_eq!(release.activation.seq, 3);
     assert_eq!(whole_head(&store).await, Some(release.activation));
 }

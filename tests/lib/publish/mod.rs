@@ -16,6 +16,7 @@ mod shielded;
 mod switch;
 mod switch_faults;
 mod upload;
+mod variants;
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +26,7 @@ use std::time::UNIX_EPOCH;
 use awning::asset::{Digest, KeyLayout, ObjectKey};
 use awning::manifest::{Activation, Channel, Manifest};
 use awning::publish::{
-    self, Build, BuildError, Options, Plan, Problem, PublishError, Refused, Release,
+    self, Build, BuildError, Coder, Options, Plan, Problem, PublishError, Refused, Release,
 };
 use awning::rewrite::PublicBase;
 use awning::store::memory::MemoryStore;
@@ -51,6 +52,11 @@ fn channel() -> Channel {
 fn options() -> Options {
     let public = PublicBase::parse("https://cdn.example.nl").unwrap();
     Options::new(channel(), public, PublicBase::parse("/_a").unwrap())
+}
+
+/// For tests that count objects for another reason than their codings.
+fn plain() -> Options {
+    Options { compress: false, ..options() }
 }
 
 fn layout() -> KeyLayout {
@@ -98,6 +104,7 @@ async fn planned(
 ) -> Result<Plan, Failure> {
     let build = build(dir, options)?;
     let base = publish::base(store, &layout(), &options.channel).await?;
+    let build = publish::encode(build, &base, &Coder::default(), options, &mut |_| ())?;
     Ok(publish::plan(build, base, options)?)
 }
 
@@ -155,6 +162,11 @@ async fn whole_head(store: &Arc<MemoryStore>) -> Option<Activation> {
         let bytes = read(&**store, &key).await.unwrap_or_else(|| panic!("{path} is missing"));
         assert_eq!(Digest::of(&bytes), entry.b3, "{path} has other bytes");
         assert_eq!(bytes.len() as u64, entry.size, "{path}");
+        for (coding, variant) in &entry.variants {
+            let bytes = read(&**store, &layout().object(&variant.key)).await;
+            let bytes = bytes.unwrap_or_else(|| panic!("{path} is missing as {coding}"));
+            assert_eq!(Digest::of(&bytes), variant.b3, "{path} has other bytes as {coding}");
+        }
     }
     Some(head)
 }

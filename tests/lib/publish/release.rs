@@ -157,7 +157,7 @@ async fn a_plan_reads_as_a_dry_run_and_as_json() {
     write(dir.path(), "img/.DS_Store", "");
     fs::remove_file(dir.path().join("css/app.css")).unwrap();
 
-    let plan = planned(&dir, &*store, &options()).await.unwrap();
+    let plan = planned(&dir, &*store, &plain()).await.unwrap();
     let shown = plan.to_string();
     let key = |path: &str| plan.manifest().get(path).unwrap().key.clone();
     for line in [

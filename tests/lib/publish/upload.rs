@@ -21,12 +21,12 @@ fn gallery(text: &str) -> TempDir {
 #[tokio::test]
 async fn one_refused_object_of_61_leaves_the_old_release_and_a_second_run_finishes() {
     let store = Arc::new(MemoryStore::default());
-    let old = publish_to(&gallery("old"), &*store, "n1").await.unwrap().activation;
+    let old = publish_with(&gallery("old"), &*store, &plain(), "n1").await.unwrap().activation;
 
     let new = gallery("new");
     let fault = Fault::Refuse(Operation::Put, "img/30.", StoreErrorKind::Denied);
     let probe = Probe::new(&store, fault);
-    let error = publish_to(&new, &probe, "n2").await.unwrap_err();
+    let error = publish_with(&new, &probe, &plain(), "n2").await.unwrap_err();
     let Failure::Publish(error) = error else { panic!("{error:?}") };
     let PublishError::Incomplete { stored, unsent, failed } = &error else { panic!("{error:?}") };
     assert_eq!(stored + unsent + failed.len(), 61);
@@ -39,7 +39,7 @@ async fn one_refused_object_of_61_leaves_the_old_release_and_a_second_run_finish
     assert_eq!(whole_head(&store).await, Some(old));
     assert!(!probe.calls().iter().any(|call| call.contains("PUT shop/.awning")));
 
-    let release = publish_to(&new, &*store, "n3").await.unwrap();
+    let release = publish_with(&new, &*store, &plain(), "n3").await.unwrap();
     assert_eq!(whole_head(&store).await, Some(release.activation));
 }
 
@@ -47,7 +47,7 @@ async fn one_refused_object_of_61_leaves_the_old_release_and_a_second_run_finish
 async fn no_object_is_begun_after_the_first_failure() {
     let store = Arc::new(MemoryStore::default());
     let probe = Probe::new(&store, Fault::Refuse(Operation::Put, "a/", StoreErrorKind::Denied));
-    let one_by_one = Options { concurrency: 1, ..options() };
+    let one_by_one = Options { concurrency: 1, ..plain() };
     let error = publish_with(&gallery("x"), &probe, &one_by_one, "n1").await.unwrap_err();
     let Failure::Publish(error) = error else { panic!("{error:?}") };
     let shape = matches!(error, PublishError::Incomplete { stored: 0, unsent: 60, .. });
@@ -61,7 +61,7 @@ async fn bodies_wait_for_room_in_memory() {
     let store = Arc::new(MemoryStore::default());
     let probe = Probe::new(&store, Fault::Refuse(Operation::Put, "a/", StoreErrorKind::Denied));
     // There is room for a single body, so the 31 others have not begun.
-    let narrow = Options { upload_bytes: 1, ..options() };
+    let narrow = Options { upload_bytes: 1, ..plain() };
     let error = publish_with(&gallery("x"), &probe, &narrow, "n1").await.unwrap_err();
     let shape = matches!(error, Failure::Publish(PublishError::Incomplete { unsent: 60, .. }));
     assert!(shape, "{error:?}");

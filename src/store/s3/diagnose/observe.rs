@@ -10,6 +10,7 @@ use aws_sdk_s3::types::{LifecycleRule, LifecycleRuleFilter};
 use data_encoding::BASE64;
 use md5::{Digest as _, Md5};
 
+use super::super::attempts::Attempts;
 use super::super::{S3Config, client};
 use super::{Answer, Observations, Probe};
 use crate::asset::KeyLayout;
@@ -26,7 +27,11 @@ pub async fn observe(
     probe: Option<&str>,
     clock: &Clock,
 ) -> Observations {
-    let look = Look { client: client::client(config), bucket: &config.bucket, layout };
+    let look = Look {
+        client: client::client(config, &Attempts::default()),
+        bucket: &config.bucket,
+        layout,
+    };
     let read = look.read().await;
     let mut seen = Observations {
         endpoint: config.endpoint.clone(),
