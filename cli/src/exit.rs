@@ -89,11 +89,13 @@ fn of_publish(error: &PublishError) -> u8 {
         PublishError::Store(error) => of_store(error),
         // A file that changed is no refusal: other objects may be stored already.
         PublishError::Changed { .. } | PublishError::Incomplete { .. } => INCOMPLETE,
-        PublishError::Unsettled => INCOMPLETE,
+        PublishError::Unsettled | PublishError::TooLate => INCOMPLETE,
+        PublishError::Collecting { .. } => INCOMPLETE,
         PublishError::Superseded { .. } | PublishError::Locked { .. } => SUPERSEDED,
         PublishError::NoRelease { .. } => REFUSED,
         PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
         PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
+        PublishError::Condemned { .. } => CORRUPT,
         _ => UNFORESEEN,
     }
 }
@@ -103,7 +105,7 @@ fn of_store(error: &StoreError) -> u8 {
         StoreErrorKind::Denied => DENIED,
         StoreErrorKind::Corrupt => CORRUPT,
         // No such bucket, another region: trying again cannot help.
-        StoreErrorKind::Rejected => USAGE,
+        StoreErrorKind::Rejected | StoreErrorKind::Unsupported => USAGE,
         _ => INCOMPLETE,
     }
 }

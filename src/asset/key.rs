@@ -124,6 +124,11 @@ impl KeyLayout {
         Self { prefix }
     }
 
+    /// What all keys begin with: nothing, or a text that ends with a `/`.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The full key of an object that is named relative to the prefix.
     pub fn object(&self, key: &ObjectKey) -> String {
         format!("{}{key}", self.prefix)

@@ -4,7 +4,9 @@ mod fingerprint;
 mod key;
 pub mod media;
 mod path;
+mod place;
 
 pub use fingerprint::{Blake3, Digest, DigestError, Fingerprint};
 pub use key::{KeyError, KeyLayout, ObjectKey};
 pub use path::{AssetPath, AssetPathError};
+pub use place::Place;

@@ -2,7 +2,8 @@
 //!
 //! The stages are chained by what they return, so none can be left out:
 //! [`build()`] → [`plan()`] (with [`base()`]) → [`upload()`] → [`activate()`]. Nothing is
-//! visible to visitors before the last one, and nothing is ever deleted.
+//! visible to visitors before the last one, and nothing is ever deleted but by
+//! [`prune`], which deletes what no release needs any more.
 //!
 //! What was published is listed by [`history()`], and switched to again by
 //! [`switch()`] once [`whole()`] has found every object of it.
@@ -10,6 +11,8 @@
 mod activate;
 mod base;
 mod build;
+mod claim;
+mod condemned;
 mod diff;
 mod document;
 mod error;
@@ -17,6 +20,7 @@ mod event;
 mod graph;
 mod hash;
 mod history;
+mod intent;
 mod lint;
 mod log;
 mod objects;
@@ -24,6 +28,8 @@ mod options;
 mod parallel;
 mod plan;
 mod problem;
+pub mod prune;
+mod rescue;
 mod scan;
 mod settle;
 mod source;
@@ -34,6 +40,7 @@ mod whole;
 pub use activate::{Release, activate, stage};
 pub use base::{Base, base};
 pub use build::{Build, BuildError, build};
+pub use claim::DEADLINE;
 pub use diff::{Changed, Diff, Only};
 pub use error::{Broken, PublishError};
 pub use event::Event;

@@ -1,5 +1,7 @@
 //! What a publish is told: where to, under which URLs, and how strictly.
 
+use std::time::SystemTime;
+
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::manifest::Channel;
@@ -30,6 +32,8 @@ pub struct Options {
     pub allow_shrink: bool,
     /// The publisher's own order, such as a build number; 0 when there is none.
     pub order: u64,
+    /// When the channel ends and may be collected; `None` for one that stays.
+    pub expires: Option<SystemTime>,
     /// Most objects that are uploaded at the same time; 0 counts as 1.
     pub concurrency: usize,
     /// Most bytes of bodies in memory during an upload. An object of more is
@@ -50,6 +54,7 @@ impl Options {
             strict: false,
             allow_shrink: false,
             order: 0,
+            expires: None,
             concurrency: CONCURRENCY_DEFAULT,
             upload_bytes: UPLOAD_BYTES_DEFAULT,
         }

@@ -2,6 +2,7 @@
 //! visitors: no manifest names the new objects yet.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
@@ -10,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task;
 
 use super::base;
+use super::claim::Claim;
 use super::error::PublishError;
 use super::event::Event;
 use super::options::Options;
@@ -24,6 +26,8 @@ pub struct Uploaded {
     pub(super) plan: Plan,
     /// Objects that were sent, and their bytes.
     pub(super) sent: (usize, u64),
+    /// When the first of them may have been stored, by the store's time.
+    pub(super) since: Option<SystemTime>,
 }
 
 /// Sends what the plan says, several objects at a time, and makes nothing
@@ -40,7 +44,12 @@ pub async fn upload(
     options: &Options,
     events: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Uploaded, PublishError> {
-    let (objects, bytes) = plan.uploads();
+    if plan.current {
+        return Ok(Uploaded { plan, sent: (0, 0), since: None });
+    }
+    let Claim { since, again } = Claim::stake(&plan, store, layout).await?;
+    let puts = puts(&plan, &again);
+    let (objects, bytes) = (puts.len(), puts.iter().map(|put| put.size).sum());
     if objects > 0 {
         events(Event::Uploading { objects, bytes });
     }
@@ -51,9 +60,9 @@ pub async fn upload(
         budget: Budget::of(options.upload_bytes),
         stopped: AtomicBool::new(false),
     };
-    let outcome = upload.run(options.concurrency.max(1), events).await;
+    let outcome = upload.run(puts, options.concurrency.max(1), events).await;
     let sent = outcome.into_result(objects)?;
-    Ok(Uploaded { plan, sent })
+    Ok(Uploaded { plan, sent, since })
 }
 
 impl Uploaded {
@@ -85,12 +94,20 @@ struct Put<'a> {
 }
 
 impl<'a> Put<'a> {
-    fn of(step: &'a Step) -> Option<Self> {
+    fn of(step: &'a Step) -> Self {
         match step {
-            Step::Put { path, key, size, .. } => Some(Self { path, key, size: *size }),
-            Step::Keep { .. } => None,
+            Step::Put { path, key, size, .. } | Step::Keep { path, key, size } => {
+                Self { path, key, size: *size }
+            }
         }
     }
+}
+
+/// What is sent: what the plan says, and what is there and must be sent again.
+fn puts<'a>(plan: &'a Plan, again: &[usize]) -> Vec<Put<'a>> {
+    let steps = plan.steps.iter().enumerate();
+    let sent = steps.filter(|(at, step)| !step.is_keep() || again.binary_search(at).is_ok());
+    sent.map(|(_, step)| Put::of(step)).collect()
 }
 
 #[derive(Default)]
@@ -112,8 +129,12 @@ enum Failure {
 }
 
 impl Upload<'_> {
-    async fn run(&self, concurrency: usize, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
-        let puts: Vec<Put<'_>> = self.plan.steps.iter().filter_map(Put::of).collect();
+    async fn run(
+        &self,
+        puts: Vec<Put<'_>>,
+        concurrency: usize,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Outcome {
         let mut puts = puts.into_iter();
         let mut under_way = FuturesUnordered::new();
         let mut outcome = Outcome::default();

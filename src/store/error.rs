@@ -49,6 +49,8 @@ pub enum StoreErrorKind {
     Precondition,
     /// The store understood the call and refuses it.
     Rejected,
+    /// The store does not know the call.
+    Unsupported,
 }
 
 impl StoreError {
@@ -95,6 +97,7 @@ impl fmt::Display for StoreErrorKind {
             StoreErrorKind::Corrupt => "the bytes are damaged",
             StoreErrorKind::Precondition => "the object has changed",
             StoreErrorKind::Rejected => "the store refused it",
+            StoreErrorKind::Unsupported => "the store does not know the call",
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod contract;
 mod error;
 pub mod memory;
 pub mod s3;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 
 pub use error::{Operation, StoreError, StoreErrorKind};
+pub use versions::{ListedVersion, VersionCursor, VersionPage, is_exact};
 
 /// Most keys that one page of a listing holds (S3's own limit).
 pub const LIST_PAGE_KEYS_MAX: usize = 1000;
@@ -54,6 +56,15 @@ pub trait ObjectWrite: ObjectRead {
         prefix: &'a str,
         after: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>>;
+
+    /// Lists at most [`LIST_PAGE_KEYS_MAX`] versions of keys that begin with
+    /// `prefix` and follow `after`. Fails with [`StoreErrorKind::Unsupported`]
+    /// where the store has no versions.
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>>;
 
     /// Deletes one version of an object for good, or hides the newest one when
     /// no version is named. Deleting what is not there succeeds.
@@ -170,6 +181,8 @@ pub struct Listed {
     pub size: u64,
     /// The validator, with its quotes.
     pub etag: Option<String>,
+    /// When it was stored, to the second.
+    pub last_modified: Option<SystemTime>,
 }
 
 impl fmt::Debug for Object {

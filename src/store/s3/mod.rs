@@ -8,6 +8,7 @@ mod client;
 mod failure;
 mod object;
 mod retry;
+mod versions;
 
 use std::fmt;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use url::{Host, Url};
 
 use super::{
     GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, ListPage, ObjectHead, ObjectHeaders, ObjectRead,
-    ObjectWrite, Operation, PutReceipt, StoreError, StoreErrorKind,
+    ObjectWrite, Operation, PutReceipt, StoreError, StoreErrorKind, VersionCursor, VersionPage,
 };
 
 pub use failure::S3Failure;
@@ -228,6 +229,14 @@ impl ObjectWrite for S3Store {
         after: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
         self.page(prefix, after).boxed()
+    }
+
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        self.version_page(prefix, after).boxed()
     }
 
     fn delete<'a>(

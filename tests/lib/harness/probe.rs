@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use awning::store::memory::MemoryStore;
 use awning::store::{
     GetOutcome, GetRequest, ListPage, ObjectHead, ObjectHeaders, ObjectRead, ObjectWrite,
-    Operation, PutReceipt, StoreError, StoreErrorKind,
+    Operation, PutReceipt, StoreError, StoreErrorKind, VersionCursor, VersionPage,
 };
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture};
@@ -167,6 +167,14 @@ impl ObjectWrite for Probe {
         after: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
         self.call(Operation::List, prefix, self.inner.list(prefix, after)).boxed()
+    }
+
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        self.call(Operation::List, prefix, self.inner.list_versions(prefix, after)).boxed()
     }
 
     fn delete<'a>(

@@ -148,6 +148,7 @@ pub(crate) async fn put_head(origin: &Origin, release: ReleaseId, seq: u64) {
         activated: String::new(),
         by: None,
         channel: channel(),
+        expires: None,
         locked: false,
         nonce: "n".into(),
         order: 0,
