@@ -43,6 +43,7 @@ pub(crate) enum Fault {
 pub(crate) struct Probe {
     pub(crate) inner: Arc<MemoryStore>,
     fault: Fault,
+    versions: bool,
     calls: Mutex<Vec<String>>,
     next: AtomicUsize,
     reached: Notify,
@@ -54,11 +55,17 @@ impl Probe {
         Self {
             inner: Arc::clone(inner),
             fault,
+            versions: true,
             calls: Mutex::default(),
             next: AtomicUsize::new(0),
             reached: Notify::new(),
             let_go: Notify::new(),
         }
+    }
+
+    /// The same over a store that has no versions: a delete deletes.
+    pub(crate) fn without_versions(inner: &Arc<MemoryStore>, fault: Fault) -> Self {
+        Self { versions: false, ..Self::new(inner, fault) }
     }
 
     /// All calls so far, as `PUT key`.
@@ -132,7 +139,11 @@ impl ObjectRead for Probe {
     }
 
     fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHead, StoreError>> {
-        self.call(Operation::Head, key, self.inner.head(key)).boxed()
+        let effect = async move {
+            let head = self.inner.head(key).await?;
+            Ok(ObjectHead { version: head.version.filter(|_| self.versions), ..head })
+        };
+        self.call(Operation::Head, key, effect).boxed()
     }
 }
 
@@ -156,6 +167,7 @@ impl ObjectWrite for Probe {
                 }
                 _ => {}
             }
+            receipt.version = receipt.version.filter(|_| self.versions);
             Ok(receipt)
         };
         self.call(Operation::Put, key, effect).boxed()
@@ -174,6 +186,15 @@ impl ObjectWrite for Probe {
         prefix: &'a str,
         after: Option<&'a VersionCursor>,
     ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        if !self.versions {
+            let unsupported = StoreError::new(
+                Operation::List,
+                prefix,
+                StoreErrorKind::Unsupported,
+                "no versions",
+            );
+            return self.call(Operation::List, prefix, future::err(unsupported)).boxed();
+        }
         self.call(Operation::List, prefix, self.inner.list_versions(prefix, after)).boxed()
     }
 
@@ -182,6 +203,17 @@ impl ObjectWrite for Probe {
         key: &'a str,
         version: Option<&'a str>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.call(Operation::Delete, key, self.inner.delete(key, version)).boxed()
+        let effect = async move {
+            if self.versions {
+                return self.inner.delete(key, version).await;
+            }
+            for listed in self.inner.list_versions(key, None).await?.versions {
+                if listed.key == key {
+                    self.inner.delete(key, listed.version.as_deref()).await?;
+                }
+            }
+            Ok(())
+        };
+        self.call(Operation::Delete, key, effect).boxed()
     }
 }

@@ -3,6 +3,8 @@
 mod crash;
 mod documents;
 mod history;
+mod prune;
+mod prune_race;
 mod race;
 mod refusal;
 mod release;
