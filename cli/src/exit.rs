@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use awning::bucket::BucketError;
+use awning::publish::prune::PruneError;
 use awning::publish::{BuildError, PublishError, Refused};
 use awning::shield;
 use awning::store::{StoreError, StoreErrorKind};
@@ -28,6 +29,16 @@ pub(crate) struct Unreachable(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotThere(pub String);
+
+/// What is stored is not what was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Unsound {
+    /// What it is.
+    pub(crate) message: String,
+    /// The keys, and what is wrong with each.
+    pub(crate) flaws: Vec<(String, String)>,
+}
 
 /// An address that was given cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +70,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if cause.is::<BuildError>() || cause.is::<NotThere>() {
         return Some(REFUSED);
+    }
+    if cause.is::<Unsound>() {
+        return Some(CORRUPT);
+    }
+    if let Some(error) = cause.downcast_ref::<PruneError>() {
+        return Some(of_prune(error));
     }
     if cause.is::<Unreachable>() {
         return Some(INCOMPLETE);
@@ -96,6 +113,18 @@ fn of_publish(error: &PublishError) -> u8 {
         PublishError::Damaged { .. } | PublishError::Record { .. } => CORRUPT,
         PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
         PublishError::Condemned { .. } => CORRUPT,
+        _ => UNFORESEEN,
+    }
+}
+
+fn of_prune(error: &PruneError) -> u8 {
+    match error {
+        PruneError::Store(error) => of_store(error),
+        PruneError::Unreadable(error) => of_publish(error),
+        PruneError::NoManifest { .. } | PruneError::Malformed { .. } => CORRUPT,
+        PruneError::Undated { .. } => CORRUPT,
+        PruneError::TooMany { .. } | PruneError::TooLarge { .. } => REFUSED,
+        PruneError::Grace { .. } => USAGE,
         _ => UNFORESEEN,
     }
 }

@@ -6,7 +6,8 @@
 //! [`prune`], which deletes what no release needs any more.
 //!
 //! What was published is listed by [`history()`], and switched to again by
-//! [`switch()`] once [`whole()`] has found every object of it.
+//! [`switch()`] once [`whole()`] has found every object of it. [`verify()`]
+//! looks more closely, and [`repair()`] stores again what is damaged.
 
 mod activate;
 mod base;
@@ -29,12 +30,14 @@ mod parallel;
 mod plan;
 mod problem;
 pub mod prune;
+mod repair;
 mod rescue;
 mod scan;
 mod settle;
 mod source;
 mod switch;
 mod upload;
+mod verify;
 mod whole;
 
 pub use activate::{Release, activate, stage};
@@ -48,7 +51,9 @@ pub use history::{History, history};
 pub use options::{CONCURRENCY_DEFAULT, Ignore, IgnoreError, Options, UPLOAD_BYTES_DEFAULT};
 pub use plan::{Plan, Reason, Refused, Step, plan};
 pub use problem::{Ignored, Place, Problem, Severity};
+pub use repair::{Repaired, repair, repair_manifest};
 pub use source::ReadError;
 pub use switch::{Switch, Switched, switch};
 pub use upload::{Uploaded, upload};
+pub use verify::{Check, Flaw, Flawed, Verified, verify};
 pub use whole::{StoredManifest, Whole, named, stored, whole};

@@ -1,6 +1,7 @@
 //! The command's tests: one binary, a file per topic.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod collect;
 mod configuration;
 mod crash;
 mod harness;
@@ -8,3 +9,4 @@ mod outcome;
 mod publish;
 mod releases;
 mod up;
+mod verify;

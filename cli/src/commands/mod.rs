@@ -3,6 +3,7 @@
 pub(crate) mod bucket;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod gc;
 pub(crate) mod health;
 pub(crate) mod manifest;
 mod named;
@@ -15,6 +16,7 @@ pub(crate) mod rollback;
 pub(crate) mod serve;
 mod switch;
 pub(crate) mod up;
+pub(crate) mod verify;
 
 use std::path::PathBuf;
 
@@ -92,6 +94,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             Command::Diff(command) => command.run(&context).await,
             Command::Promote(command) => command.run(&context).await,
             Command::Rollback(command) => command.run(&context).await,
+            Command::Verify(command) => command.run(&context).await,
+            Command::Gc(command) => command.run(&context).await,
             Command::Manifest(command) => command.run(&context).await,
             Command::Resolve(command) => command.run(&context).await,
             Command::Health(command) => command.run(&context).await,

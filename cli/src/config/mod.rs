@@ -4,6 +4,7 @@
 //! reported at once, with the line where it stands and what to write instead.
 
 mod admin;
+mod duration;
 mod environment;
 mod problem;
 mod publish;
@@ -19,6 +20,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub(crate) use admin::admin_tokens;
+pub(crate) use duration::duration;
 pub(crate) use environment::Environment;
 pub(crate) use problem::{ConfigError, Problem};
 pub(crate) use publish::{PublishSettings, mount};
