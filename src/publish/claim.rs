@@ -19,16 +19,29 @@
 //!   was condemned. Where the channel ends, its roots outlast the end by the
 //!   grace, and a publish that begins behind the end keeps nothing.
 //!
+//! A rollback or a promotion reads the lists, stores again what they name of
+//! its release, looks up every object, and writes its record, all within the
+//! deadline. A list that is carried out by someone who missed the record is a
+//! grace old, so it was there to be read; or it was removed behind its last
+//! deletion, and then the look-up finds what is gone.
+//!
 //! So no object has to be looked up again before activation. Kept objects that
 //! a list names are stored again all the same: it costs nothing while nothing
 //! is condemned, and is what saves a bucket whose clocks or older tools broke
-//! a premise.
+//! a premise. A channel's head needs no look at the lists, because its release
+//! is a root: publishing what is there already stays at two GETs.
+//!
+//! Listings may lag behind writes by as much as the grace is longer than the
+//! deadline. What no protocol without conditional writes can close: a publisher
+//! that sleeps for two graces between its manifest and its record.
 //!
 //! A store without versions deletes whatever lies under a key. There the
 //! collector first writes a sign and then reads intents and roots, and the
 //! publisher first writes its intent and then reads the signs: one of them
 //! sees the other. A publisher that sees a sign gives up; a collector that sees
-//! an intent spares what it names.
+//! an intent spares what it names. A sign counts for an hour and is renewed
+//! every 500 deletions; two collectors must not run there at once, and one must
+//! not sleep for an hour between two deletions.
 
 use std::time::{Duration, SystemTime};
 

@@ -52,7 +52,7 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-/// A release that is kept, and the first reason for it.
+/// A release that is kept, and a channel that keeps it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Kept {
     /// The release.

@@ -12,6 +12,7 @@ mod shielded;
 mod switch;
 mod switch_faults;
 mod upload;
+mod verify;
 
 use std::fs;
 use std::path::Path;

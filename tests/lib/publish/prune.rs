@@ -364,9 +364,11 @@ async fn a_dry_run_tells_what_would_go_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_awnings_stay() {
+async fn keys_that_are_not_awnings_stay_and_old_probes_go() {
     let yard = Yard::new();
     yard.publish("a").await;
+    let probe = layout().probe("conditional-writes");
+    yard.store.put(&probe, "x".into(), &Default::default()).await.unwrap();
     let foreign = ["shop/notes.txt", "shop/.awning/README", "b/a/x.css", "shop/.awning/new/x.json"];
     for key in foreign {
         yard.store.put(key, "x".into(), &Default::default()).await.unwrap();
@@ -378,6 +380,24 @@ async fn keys_that_are_not_awnings_stay() {
     for key in foreign {
         assert!(yard.store.head(key).await.is_ok(), "{key}");
     }
+    assert!(yard.store.head(&probe).await.is_err());
+}
+
+#[tokio::test]
+async fn more_than_fits_into_a_list_goes_to_another() {
+    let yard = Yard::new();
+    yard.publish("a").await;
+    for number in 0..=100_000 {
+        let key = format!("shop/a/stray/{number:06}");
+        yard.store.put(&key, "x".into(), &Default::default()).await.unwrap();
+    }
+    yard.pass(50);
+    assert_eq!(yard.mark(&least()).await.lists.len(), 2);
+    yard.pass(25);
+    let swept = yard.sweep(&least()).await;
+    // The intent of the publish as well.
+    assert_eq!((swept.lists.len(), swept.deleted.len()), (2, 100_002));
+    whole_head(&yard.store).await.unwrap();
 }
 
 #[tokio::test]

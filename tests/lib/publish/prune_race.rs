@@ -260,21 +260,25 @@ async fn a_list_that_cannot_be_read_stops_a_publish_and_a_rollback() {
     assert!(matches!(rolled, Err(PublishError::Condemned { .. })), "{rolled:?}");
 }
 
-#[tokio::test]
-async fn an_intent_keeps_what_it_names_until_it_expires() {
-    let yard = Yard::new();
-    for script in ["a", "b", "c"] {
-        yard.publish(script).await;
-    }
-    yard.pass(50);
-    // Is about to store the oldest release again, and dies.
-    let dir = shop("a");
-    let probe = Probe::new(&yard.store, Fault::HangAfter(2));
-    let options = options();
+/// A publish of a new script that dies behind its call number `at`.
+async fn dies(yard: &Yard, at: usize) {
+    let (dir, options) = (shop("new"), Options { concurrency: 1, ..options() });
+    let probe = Probe::new(&yard.store, Fault::HangAfter(at));
     tokio::select! {
         outcome = publish_at(&dir, &probe, &options, "dead", yard.now()) => panic!("{outcome:?}"),
         () = probe.reached() => {}
     }
+}
+
+#[tokio::test]
+async fn an_intent_keeps_what_it_names_until_it_expires() {
+    let yard = Yard::new();
+    yard.publish("a").await;
+    // Two reads, the intent, its date, the lists, and both objects; no manifest.
+    dies(&yard, 6).await;
+    yard.pass(50);
+    // Begins again, and says so before it sends them again.
+    dies(&yard, 2).await;
     let objects = |marked: prune::Marked| {
         marked.condemned.iter().filter(|one| one.kind == prune::Kind::Object).count()
     };
@@ -395,4 +399,46 @@ async fn a_failed_deletion_is_told_and_the_list_stays() {
         matches!(&failed, Err(PruneError::Store(error)) if error.kind() == StoreErrorKind::Denied);
     assert!(denied, "{failed:?}");
     assert_eq!(yard.store.list(&layout().lists(), None).await.unwrap().objects.len(), 1);
+}
+
+/// A bucket with three releases, of which the first will be condemned.
+async fn ready() -> (Yard, Release) {
+    let yard = Yard::new();
+    let first = yard.publish("a").await;
+    for script in ["b", "c"] {
+        yard.publish(script).await;
+    }
+    yard.pass(50);
+    (yard, first)
+}
+
+#[tokio::test]
+async fn a_rollback_or_a_publish_within_a_mark_is_seen_by_the_sweep_at_any_call() {
+    let (yard, _) = ready().await;
+    let probe = Probe::new(&yard.store, Fault::None);
+    prune::mark(&probe, &layout(), &narrow(), yard.now()).await.unwrap();
+    for at in 0..probe.calls().len() {
+        for rolls_back in [true, false] {
+            let (yard, first) = ready().await;
+            let probe = Probe::new(&yard.store, Fault::Wait(at));
+            let (layout, policy) = (layout(), narrow());
+            let marking = prune::mark(&probe, &layout, &policy, yard.now());
+            let meanwhile = async {
+                probe.reached().await;
+                let activation = match rolls_back {
+                    // The list is not there yet, so nothing is stored again.
+                    true => roll_back_to(&*yard.store, &yard, &first).await.unwrap(),
+                    false => yard.publish("a").await.activation,
+                };
+                probe.let_go();
+                activation
+            };
+            let (marked, activation) = tokio::join!(marking, meanwhile);
+            let call = &probe.calls()[at];
+            marked.unwrap_or_else(|error| panic!("{call}: {error}"));
+            yard.pass(25);
+            yard.collect(&least()).await.unwrap();
+            assert_eq!(whole_head(&yard.store).await, Some(activation), "{call}");
+        }
+    }
 }
