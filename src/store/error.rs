@@ -49,7 +49,7 @@ pub enum StoreErrorKind {
     Precondition,
     /// The store understood the call and refuses it.
     Rejected,
-    /// The store does not know the call.
+    /// The store has no versions to list.
     Unsupported,
 }
 
@@ -62,6 +62,11 @@ impl StoreError {
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self { operation, key: key.to_owned(), kind, source: source.into() }
+    }
+
+    /// The same failure, known to mean something else.
+    pub(crate) fn of_kind(self, kind: StoreErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// What the failure means.
@@ -97,7 +102,7 @@ impl fmt::Display for StoreErrorKind {
             StoreErrorKind::Corrupt => "the bytes are damaged",
             StoreErrorKind::Precondition => "the object has changed",
             StoreErrorKind::Rejected => "the store refused it",
-            StoreErrorKind::Unsupported => "the store does not know the call",
+            StoreErrorKind::Unsupported => "the store has no versions",
         })
     }
 }

@@ -183,7 +183,7 @@ async fn what_cannot_succeed_is_not_tried_again() {
         ("403 Forbidden", "AccessDenied", "not allowed", StoreErrorKind::Denied),
         ("403 Forbidden", "AccessDenied", "storage cap exceeded.", StoreErrorKind::Denied),
         ("400 Bad Request", "BadDigest", "damaged", StoreErrorKind::Corrupt),
-        ("501 Not Implemented", "NotImplemented", "no", StoreErrorKind::Unsupported),
+        ("501 Not Implemented", "NotImplemented", "no", StoreErrorKind::Rejected),
         ("404 Not Found", "NoSuchBucket", "no such bucket", StoreErrorKind::Rejected),
     ] {
         let stub = Stub::start(move |_, _| error(status, "", code, message)).await;

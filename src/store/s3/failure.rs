@@ -61,7 +61,7 @@ impl S3Failure {
             (403, _) if self.is_cap() && profile == Profile::Shield => StoreErrorKind::Unavailable,
             (401 | 403, _) => StoreErrorKind::Denied,
             (412, _) => StoreErrorKind::Precondition,
-            (501, _) | (_, "NotImplemented") => StoreErrorKind::Unsupported,
+            (501, _) => StoreErrorKind::Rejected,
             (408 | 500.., _) => StoreErrorKind::Unavailable,
             _ => StoreErrorKind::Rejected,
         }
@@ -197,8 +197,7 @@ mod tests {
             (502, "", Unavailable),
             (504, "", Unavailable),
             (200, "InternalError", Unavailable),
-            (501, "NotImplemented", Unsupported),
-            (400, "NotImplemented", Unsupported),
+            (501, "NotImplemented", Rejected),
         ] {
             assert_eq!(failure(status, code, "").kind(Profile::Publisher), kind, "{status} {code}");
         }

@@ -1,7 +1,11 @@
 //! Listing the versions of keys. Stores without versions answer 501, which is
 //! [`StoreErrorKind::Unsupported`].
 
-use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::list_object_versions::{
+    ListObjectVersionsError, ListObjectVersionsOutput,
+};
 
 use super::super::versions::in_order;
 use super::super::{
@@ -9,7 +13,7 @@ use super::super::{
     VersionPage,
 };
 use super::object::system_time;
-use super::{EMPTY_PAGES_MAX, S3Store};
+use super::{EMPTY_PAGES_MAX, S3Store, failure};
 
 impl S3Store {
     /// One page of versions behind `after`.
@@ -34,7 +38,7 @@ impl S3Store {
                 .set_version_id_marker(version)
                 .send()
                 .await;
-            let output = sent.map_err(|error| self.failed(Operation::List, prefix, error))?;
+            let output = sent.map_err(|error| self.no_versions(prefix, error))?;
             let page = page(prefix, output)?;
             if !page.versions.is_empty() || page.next.is_none() {
                 return Ok(page);
@@ -42,6 +46,16 @@ impl S3Store {
             after = page.next;
         }
         Err(endless(prefix))
+    }
+
+    fn no_versions(
+        &self,
+        prefix: &str,
+        error: SdkError<ListObjectVersionsError, HttpResponse>,
+    ) -> StoreError {
+        let unknown = failure::status(&error) == Some(501);
+        let error = self.failed(Operation::List, prefix, error);
+        if unknown { error.of_kind(StoreErrorKind::Unsupported) } else { error }
     }
 }
 
