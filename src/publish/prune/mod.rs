@@ -1,8 +1,8 @@
 //! Collecting what no release needs any more. The only place that deletes.
 //!
-//! Two phases, as in Duplicacy's two-step fossil collection. [`mark`] lists
+//! Two phases, as in Duplicacy's two-step fossil collection. [`mark()`] lists
 //! the *versions* that nothing needs and that are older than the grace.
-//! [`sweep`] takes lists that are older than the grace, reads all roots again,
+//! [`sweep()`] takes lists that are older than the grace, reads all roots again,
 //! and deletes by version what still is not needed. In between, whoever wants
 //! to rely on a listed object stores it again, which makes a version that is
 //! in no list. Why that is enough is told in `publish/claim.rs`.
@@ -48,7 +48,7 @@ pub use report::{Collected, Kept, Kind, Marked, Swept, Tally, Unneeded, tallies}
 /// Characters of a list's name.
 const NAME_CHARS: usize = 32;
 
-/// Lists what nothing needs, for a later [`sweep`].
+/// Lists what nothing needs, for a later [`sweep()`].
 ///
 /// `now` is what a dry run takes for the time; otherwise the store's counts.
 /// Costs a LIST for every 1,000 versions, a GET for each list, head, kept
@@ -63,10 +63,10 @@ pub async fn mark(
     run.mark(&HashSet::new()).await
 }
 
-/// Deletes what an earlier [`mark`] listed, where the grace has passed and
+/// Deletes what an earlier [`mark()`] listed, where the grace has passed and
 /// nothing needs it by now. A list that was carried out is removed.
 ///
-/// Costs what [`mark`] does, and a DELETE for each version.
+/// Costs what [`mark()`] does, and a DELETE for each version.
 pub async fn sweep(
     store: &dyn ObjectWrite,
     layout: &KeyLayout,
@@ -77,7 +77,7 @@ pub async fn sweep(
     run.sweep().await
 }
 
-/// A [`sweep`] and then a [`mark`], on one reading of the bucket.
+/// A [`sweep()`] and then a [`mark()`], on one reading of the bucket.
 pub async fn collect(
     store: &dyn ObjectWrite,
     layout: &KeyLayout,

@@ -63,7 +63,7 @@ pub struct Kept {
     pub channel: Option<Channel>,
 }
 
-/// What [`mark`](super::mark) did, or would do.
+/// What [`mark()`](super::mark()) did, or would do.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Marked {
     /// Versions that nothing needs and no earlier list names, in the order in
@@ -73,7 +73,7 @@ pub struct Marked {
     pub lists: Vec<String>,
 }
 
-/// What [`sweep`](super::sweep) did, or would do.
+/// What [`sweep()`](super::sweep()) did, or would do.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Swept {
     /// Versions that were deleted, in the order of their deletion.
