@@ -3,6 +3,7 @@
 mod crash;
 mod documents;
 mod history;
+mod preview;
 mod prune;
 mod prune_race;
 mod race;
