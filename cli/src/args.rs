@@ -42,6 +42,10 @@ pub(crate) enum Command {
     Promote(commands::promote::Promote),
     /// Switch a channel back to an earlier release, and lock it there
     Rollback(commands::rollback::Rollback),
+    /// Look up every object of a release: its length, its header fields, its digest
+    Verify(commands::verify::Verify),
+    /// Collect what no release needs any more, in two phases
+    Gc(commands::gc::Gc),
     /// Run the shield, from the configuration
     Serve(commands::serve::Serve),
     /// Print the manifest of a release, for templates and build tools

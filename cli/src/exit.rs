@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use awning::bucket::BucketError;
+use awning::publish::prune::PruneError;
 use awning::publish::{BuildError, PublishError, Refused};
 use awning::shield;
 use awning::store::s3::diagnose::{Cause, Finding};
@@ -58,6 +59,16 @@ pub(crate) struct Unwell {
     pub(crate) checks: Vec<Finding>,
 }
 
+/// What is stored is not what was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Unsound {
+    /// What it is.
+    pub(crate) message: String,
+    /// The keys, and what is wrong with each.
+    pub(crate) flaws: Vec<(String, String)>,
+}
+
 /// An address that was given cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
@@ -92,6 +103,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<BuildError>() || cause.is::<NotThere>() {
         return Some(REFUSED);
     }
+    if cause.is::<Unsound>() {
+        return Some(CORRUPT);
+    }
+    if let Some(error) = cause.downcast_ref::<PruneError>() {
+        return Some(of_prune(error));
+    }
     if cause.is::<Unreachable>() {
         return Some(INCOMPLETE);
     }
@@ -125,11 +142,25 @@ fn of_publish(error: &PublishError) -> u8 {
         // A file that changed is no refusal: other objects may be stored already.
         PublishError::Changed { .. } | PublishError::Incomplete { .. } => INCOMPLETE,
         PublishError::Unsettled | PublishError::Late { .. } => INCOMPLETE,
+        PublishError::TooLate | PublishError::Collecting { .. } => INCOMPLETE,
         PublishError::Superseded { .. } | PublishError::Locked { .. } => SUPERSEDED,
         PublishError::NoRelease { .. } => REFUSED,
         PublishError::Damaged { .. } | PublishError::Occupied { .. } => CORRUPT,
         PublishError::Record { .. } => CORRUPT,
         PublishError::Unreadable { .. } | PublishError::Broken { .. } => CORRUPT,
+        PublishError::Condemned { .. } => CORRUPT,
+        _ => UNFORESEEN,
+    }
+}
+
+fn of_prune(error: &PruneError) -> u8 {
+    match error {
+        PruneError::Store(error) => of_store(error),
+        PruneError::Unreadable(error) => of_publish(error),
+        PruneError::NoManifest { .. } | PruneError::Malformed { .. } => CORRUPT,
+        PruneError::Undated { .. } => CORRUPT,
+        PruneError::TooMany { .. } | PruneError::TooLarge { .. } => REFUSED,
+        PruneError::Grace { .. } => USAGE,
         _ => UNFORESEEN,
     }
 }
@@ -147,7 +178,7 @@ fn of_store(error: &StoreError) -> u8 {
         StoreErrorKind::Denied | StoreErrorKind::Capped => DENIED,
         StoreErrorKind::Corrupt => CORRUPT,
         // No such bucket, another region: trying again cannot help.
-        StoreErrorKind::Rejected => USAGE,
+        StoreErrorKind::Rejected | StoreErrorKind::Unsupported => USAGE,
         _ => INCOMPLETE,
     }
 }

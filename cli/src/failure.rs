@@ -5,7 +5,7 @@ use awning::publish::{Broken, BuildError, Problem, PublishError};
 use awning::store::s3::diagnose::Finding;
 use serde::Serialize;
 
-use crate::exit;
+use crate::exit::{self, Unsound};
 
 /// What a command that failed came to.
 #[derive(Debug, Serialize)]
@@ -73,6 +73,10 @@ fn problems<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a [Pro
 }
 
 fn unstored<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<Vec<Unstored<'a>>> {
+    if let Some(Unsound { flaws, .. }) = cause.downcast_ref() {
+        let one = |(key, error): &'a (String, String)| Unstored { key, error: error.clone() };
+        return Some(flaws.iter().map(one).collect());
+    }
     match cause.downcast_ref()? {
         PublishError::Incomplete { failed, .. } => {
             let one = |(key, error): &'a (String, _)| Unstored { key, error: exit::chain(error) };

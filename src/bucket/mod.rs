@@ -74,7 +74,16 @@ impl Bucket {
     /// grows with their number. What an earlier process did not finish writing
     /// is removed; what it acknowledged is there.
     pub fn open(root: &Path, credentials: Credentials) -> Result<Self, BucketError> {
-        let directory = Arc::new(Directory::open(root, Clock::System)?);
+        Self::open_at(root, credentials, Clock::System)
+    }
+
+    /// As [`Bucket::open`], with objects stamped with the time of `clock`.
+    pub fn open_at(
+        root: &Path,
+        credentials: Credentials,
+        clock: Clock,
+    ) -> Result<Self, BucketError> {
+        let directory = Arc::new(Directory::open(root, clock)?);
         let calls = Arc::new(Counter::default());
         let protocol = Protocol::new(directory, credentials, Arc::clone(&calls));
         Ok(Self { protocol, calls })

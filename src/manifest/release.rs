@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,10 @@ pub struct Activation {
     pub by: Option<String>,
     /// The channel that is switched.
     pub channel: Channel,
+    /// When the channel ends, as an HTTP date; absent where it stays. What a
+    /// preview holds may be collected afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// Whether publishes are refused until someone switches the channel by
     /// hand. A rollback sets it, so that the next build does not undo it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -166,6 +171,12 @@ impl Activation {
         self.rank().cmp(&other.rank()).then_with(|| self.nonce.cmp(&other.nonce))
     }
 
+    /// When the channel ends. A date that cannot be read is none: what does
+    /// not say when it ends is kept.
+    pub fn ends(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.expires.as_deref()?).ok()
+    }
+
     /// What decides between two records before their nonces do.
     pub(crate) fn rank(&self) -> (u64, bool, u64) {
         (self.seq, self.locked, self.order)
@@ -181,6 +192,7 @@ mod tests {
             activated: String::new(),
             by: None,
             channel: Channel::parse("production").unwrap(),
+            expires: None,
             locked: false,
             nonce: nonce.into(),
             order,

@@ -9,6 +9,7 @@
 use std::time::SystemTime;
 
 use super::base;
+use super::claim;
 use super::error::PublishError;
 use super::log::Log;
 use super::options::Options;
@@ -22,7 +23,7 @@ use crate::store::{ObjectHeaders, ObjectWrite};
 const CACHE_HEAD: &str = "no-cache";
 
 /// `Cache-Control` of what is never written twice.
-const CACHE_ONCE: &str = "public, max-age=31536000, immutable";
+pub(super) const CACHE_ONCE: &str = "public, max-age=31536000, immutable";
 
 /// How often `head.json` is written before the others are left to settle it.
 const HEAD_WRITES_MAX: usize = 8;
@@ -43,6 +44,8 @@ pub struct Release {
 /// Stores the manifest of a release without switching a channel to it.
 ///
 /// Reads it back: a release must not be named before its manifest is there.
+/// The date of what it reads tells how long the publish took: behind the
+/// [`DEADLINE`](super::DEADLINE) it ends with [`PublishError::TooLate`].
 pub async fn stage(
     uploaded: &Uploaded,
     store: &dyn ObjectWrite,
@@ -51,10 +54,12 @@ pub async fn stage(
     let (release, bytes) = uploaded.plan.manifest.to_bytes().map_err(PublishError::Unwritable)?;
     let key = layout.manifest(release);
     store.put(&key, bytes.into(), &json_headers(CACHE_ONCE)).await?;
-    let stored = base::read(store, &key, MANIFEST_BYTES_MAX).await?;
-    match stored.map(|bytes| Manifest::from_bytes(release, &bytes)) {
-        Some(Ok(_)) => Ok(release),
-        _ => Err(PublishError::Damaged { key }),
+    let stored = base::read_dated(store, &key, MANIFEST_BYTES_MAX).await?;
+    let Some((bytes, stored)) = stored else { return Err(PublishError::Damaged { key }) };
+    claim::in_time(uploaded.since, stored)?;
+    match Manifest::from_bytes(release, &bytes) {
+        Ok(_) => Ok(release),
+        Err(_) => Err(PublishError::Damaged { key }),
     }
 }
 
@@ -88,6 +93,7 @@ pub async fn activate(
         activated: httpdate::fmt_http_date(now),
         by: None,
         channel: plan.channel.clone(),
+        expires: options.expires.map(httpdate::fmt_http_date),
         locked: false,
         nonce,
         order: options.order,
@@ -165,7 +171,8 @@ async fn is_stored(log: &Log<'_>, key: &str, head: &Activation) -> Result<bool, 
     Ok(stored.as_ref() == Some(head))
 }
 
-fn json_headers(cache: &str) -> ObjectHeaders {
+/// Header fields of awning's own objects.
+pub(super) fn json_headers(cache: &str) -> ObjectHeaders {
     ObjectHeaders {
         content_type: Some("application/json; charset=utf-8".to_owned()),
         cache_control: Some(cache.to_owned()),

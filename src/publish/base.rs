@@ -1,5 +1,7 @@
 //! What a publish builds on: the channel's head and its manifest.
 
+use std::time::SystemTime;
+
 use crate::asset::KeyLayout;
 use crate::manifest::{ACTIVATION_BYTES_MAX, Activation, Channel, MANIFEST_BYTES_MAX, Manifest};
 use crate::store::{GetOutcome, GetRequest, ObjectRead, StoreError, StoreErrorKind};
@@ -70,8 +72,20 @@ pub(super) async fn read(
     key: &str,
     bytes_max: usize,
 ) -> Result<Option<bytes::Bytes>, StoreError> {
+    Ok(read_dated(store, key, bytes_max).await?.map(|(bytes, _)| bytes))
+}
+
+/// As [`read`], with the date at which the object was stored.
+pub(super) async fn read_dated(
+    store: &dyn ObjectRead,
+    key: &str,
+    bytes_max: usize,
+) -> Result<Option<(bytes::Bytes, Option<SystemTime>)>, StoreError> {
     match store.get(key, GetRequest::default()).await {
-        Ok(GetOutcome::Found(object)) => object.collect(key, bytes_max).await.map(Some),
+        Ok(GetOutcome::Found(object)) => {
+            let stored = object.head.last_modified;
+            Ok(Some((object.collect(key, bytes_max).await?, stored)))
+        }
         // Nothing was asked that allows this answer; a store that gives it has no bytes for us.
         Ok(GetOutcome::NotModified) => Ok(None),
         Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),

@@ -131,6 +131,28 @@ pub enum PublishError {
         /// The objects, in the order of their keys; at least one.
         objects: Vec<Broken>,
     },
+    /// A list of condemned objects cannot be read, so what may be built on
+    /// cannot be told. Without it, a collector writes the list anew.
+    #[error("the list of condemned objects `{key}` cannot be read: look at it, then delete it")]
+    Condemned {
+        /// The full key.
+        key: String,
+        /// Why.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
+    /// A collector is deleting what this release needs, in a store without
+    /// versions. Nothing was activated; a later run succeeds.
+    #[error("a collector is deleting `{key}`, which this release needs: run it again in an hour")]
+    Collecting {
+        /// The full key.
+        key: String,
+    },
+    /// More than [`DEADLINE`](super::DEADLINE) passed, so a collector might
+    /// take what was stored for abandoned. Nothing was activated; running it
+    /// again finishes the job.
+    #[error("it took more than {} hours: run it again", super::DEADLINE.as_secs() / 3600)]
+    TooLate,
     /// Other publishers kept switching the channel while its head was written.
     #[error("the head of the channel did not settle: too many publishers at once")]
     Unsettled,
@@ -140,6 +162,9 @@ pub enum PublishError {
     /// The manifest or a record could not be written down.
     #[error("the release cannot be written down")]
     Unwritable(#[source] ManifestError),
+    /// As [`PublishError::Unwritable`], for the intent.
+    #[error("the intent cannot be written down")]
+    UnwritableIntent(#[source] serde_json::Error),
     /// As [`PublishError::Unwritable`], for the activation record.
     #[error("the activation cannot be written down")]
     UnwritableRecord(#[source] ActivationError),

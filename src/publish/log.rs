@@ -88,7 +88,8 @@ impl Log<'_> {
         Err(PublishError::LogTooLong)
     }
 
-    async fn read(&self, key: &str) -> Result<Activation, PublishError> {
+    /// The record under a key.
+    pub(super) async fn read(&self, key: &str) -> Result<Activation, PublishError> {
         let unreadable = |source| PublishError::Record { key: key.to_owned(), source };
         let bytes = base::read(self.store, key, ACTIVATION_BYTES_MAX).await?;
         let bytes = bytes.ok_or_else(|| unreadable(None))?;

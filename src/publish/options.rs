@@ -1,6 +1,7 @@
 //! What a publish is told: where to, under which URLs, and how strictly.
 
 use std::num::NonZeroU64;
+use std::time::SystemTime;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use tokio::time::Instant;
@@ -45,6 +46,8 @@ pub struct Options {
     pub compress: bool,
     /// The publisher's own order, such as a build number; 0 when there is none.
     pub order: u64,
+    /// When the channel ends and may be collected; `None` for one that stays.
+    pub expires: Option<SystemTime>,
     /// Most objects, or parts of them, that are uploaded at the same time; 0
     /// counts as 1. While the store asks to slow down, fewer are.
     pub concurrency: usize,
@@ -96,6 +99,7 @@ impl Options {
             allow_shrink: false,
             compress: true,
             order: 0,
+            expires: None,
             concurrency: CONCURRENCY_DEFAULT,
             upload_bytes: UPLOAD_BYTES_DEFAULT,
             multipart_bytes: MULTIPART_BYTES_DEFAULT,

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use super::activate::{append, settle};
+use super::claim;
 use super::error::PublishError;
 use super::history::History;
 use super::log::Log;
@@ -24,6 +25,8 @@ pub struct Switch {
     release: ReleaseId,
     locked: bool,
     by: Option<String>,
+    /// When the objects of the release were last found and safe.
+    checked: Option<SystemTime>,
 }
 
 /// What a switch came to.
@@ -38,7 +41,8 @@ pub struct Switched {
 impl Switch {
     /// To a release; publishes may follow.
     pub fn promote(whole: &Whole) -> Self {
-        Self { release: whole.release(), locked: false, by: None }
+        let checked = Some(whole.checked());
+        Self { release: whole.release(), locked: false, by: None, checked }
     }
 
     /// To a release; publishes are refused from now on.
@@ -48,7 +52,7 @@ impl Switch {
 
     /// The head stays; publishes may follow.
     pub fn unlock(head: &Activation) -> Self {
-        Self { release: head.release, locked: false, by: None }
+        Self { release: head.release, locked: false, by: None, checked: None }
     }
 
     /// The head stays, and its lock: what is left to do is to show it.
@@ -70,7 +74,12 @@ impl Switch {
 /// rollback. Where the head is as wanted already, no record is written, and
 /// a head that its author left unshown is shown.
 ///
-/// Fails with [`PublishError::Superseded`] or [`PublishError::Locked`] when
+/// The end of a preview stays too, unless it has passed and the channel is
+/// switched to another release: that is to be seen.
+///
+/// Fails with [`PublishError::TooLate`] when the release was found whole more
+/// than [`DEADLINE`](super::DEADLINE) ago, and
+/// with [`PublishError::Superseded`] or [`PublishError::Locked`] when
 /// someone else switched the channel meanwhile. A rollback wins over a publish
 /// that was under way at the same time.
 pub async fn switch(
@@ -81,6 +90,7 @@ pub async fn switch(
     now: SystemTime,
     nonce: String,
 ) -> Result<Switched, PublishError> {
+    claim::in_time(to.checked, Some(now))?;
     let (channel, known) = (&history.channel, history.head());
     let from = known.map_or(0, |head| head.seq);
     let log = Log { store, layout, channel, from };
@@ -95,6 +105,7 @@ pub async fn switch(
                 activated: httpdate::fmt_http_date(now),
                 by: to.by.clone(),
                 channel: channel.clone(),
+                expires: known.and_then(|head| expires(head, &to, now)),
                 locked: to.locked,
                 nonce,
                 order: known.map_or(0, |head| head.order),
@@ -111,4 +122,10 @@ pub async fn switch(
     } else {
         Err(PublishError::outranked(to.release, head))
     }
+}
+
+/// When the channel ends behind a switch on top of `head`.
+fn expires(head: &Activation, to: &Switch, now: SystemTime) -> Option<String> {
+    let ended = head.ends().is_some_and(|end| end <= now);
+    head.expires.clone().filter(|_| !ended || to.release == head.release)
 }

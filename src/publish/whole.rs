@@ -1,13 +1,17 @@
 //! Whether a release can be served: its manifest is what its name says, and
-//! every object of it is in the bucket. Reads only.
+//! every object of it is in the bucket, and stays.
+
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use super::base;
+use super::condemned::Condemned;
 use super::error::{Broken, PublishError};
-use crate::asset::{KeyLayout, ObjectKey};
-use crate::manifest::{Entry, MANIFEST_BYTES_MAX, Manifest, ReleaseId};
+use super::rescue::Rescue;
+use crate::asset::{Digest, KeyLayout, ObjectKey};
+use crate::manifest::{Channel, MANIFEST_BYTES_MAX, Manifest, ReleaseId};
 use crate::store::{ObjectRead, ObjectWrite, StoreError, StoreErrorKind};
 
 /// A release of which every object was found, with the length it should have.
@@ -15,6 +19,15 @@ use crate::store::{ObjectRead, ObjectWrite, StoreError, StoreErrorKind};
 pub struct Whole {
     release: ReleaseId,
     manifest: Manifest,
+    checked: SystemTime,
+}
+
+/// An object that a release needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needed<'m> {
+    pub(super) key: &'m ObjectKey,
+    pub(super) size: u64,
+    pub(super) b3: Digest,
 }
 
 /// A manifest as it lies in the bucket.
@@ -36,23 +49,39 @@ impl Whole {
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
+
+    /// When the look-up began.
+    pub(super) fn checked(&self) -> SystemTime {
+        self.checked
+    }
 }
 
-/// Looks up every object of a release, `concurrency` at a time: one GET, and
-/// one HEAD an object.
+/// Looks up every object of a release, `concurrency` at a time: one LIST, one
+/// GET, and one HEAD an object.
+///
+/// What a collector has condemned is stored again first, so that it may be
+/// switched to: a collector that read the roots before the switch deletes the
+/// versions in its list and no others. Read before the look-up, because a list
+/// is removed behind the last deletion. `channel` is the one to be switched;
+/// `now` begins the time in which that must happen.
 ///
 /// All objects that are missing or have another length are told at once, as
 /// [`PublishError::Broken`]. A look-up that fails ends it: then nothing is
 /// known.
 pub async fn whole(
-    store: &dyn ObjectRead,
+    store: &dyn ObjectWrite,
     layout: &KeyLayout,
+    channel: &Channel,
     release: ReleaseId,
     concurrency: usize,
+    now: SystemTime,
 ) -> Result<Whole, PublishError> {
-    let manifest = stored(store, layout, release).await?.manifest;
-    let objects = manifest.iter().flat_map(|(_, entry)| objects(entry));
-    let looks = objects.map(|(key, size)| look(store, layout.object(key), size).boxed());
+    let condemned = Condemned::read(store, layout).await?;
+    let StoredManifest { bytes, manifest } = stored(store, layout, release).await?;
+    let rescue = Rescue { store, layout, release, manifest: &manifest, concurrency };
+    rescue.run(&condemned, bytes, channel).await?;
+    let looks = objects_of(&manifest)
+        .map(|object| look(store, layout.object(object.key), object.size).boxed());
     let mut looks = stream::iter(looks).buffer_unordered(concurrency.max(1));
     let mut broken = Vec::new();
     while let Some(looked) = looks.next().await {
@@ -60,7 +89,7 @@ pub async fn whole(
     }
     drop(looks);
     if broken.is_empty() {
-        return Ok(Whole { release, manifest });
+        return Ok(Whole { release, manifest, checked: now });
     }
     broken.sort_by(|one, other| one.key.cmp(&other.key));
     Err(PublishError::Broken { release, objects: broken })
@@ -96,10 +125,14 @@ pub async fn stored(
     Ok(StoredManifest { bytes, manifest })
 }
 
-/// The objects of an asset, and their lengths.
-fn objects(entry: &Entry) -> impl Iterator<Item = (&ObjectKey, u64)> {
-    let variants = entry.variants.values().map(|variant| (&variant.key, variant.size));
-    std::iter::once((&entry.key, entry.size)).chain(variants)
+/// Every object of a release, variants included.
+pub(super) fn objects_of(manifest: &Manifest) -> impl Iterator<Item = Needed<'_>> {
+    manifest.iter().flat_map(|(_, entry)| {
+        let own = Needed { key: &entry.key, size: entry.size, b3: entry.b3 };
+        let variants = entry.variants.values();
+        let variants = variants.map(|it| Needed { key: &it.key, size: it.size, b3: it.b3 });
+        std::iter::once(own).chain(variants)
+    })
 }
 
 async fn look(

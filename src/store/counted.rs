@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     GetOutcome, GetRequest, ListPage, ObjectHead, ObjectHeaders, ObjectRead, ObjectWrite, Part,
-    PutCondition, PutReceipt, StoreError, Unfinished, UploadPage,
+    PutCondition, PutReceipt, StoreError, Unfinished, UploadPage, VersionCursor, VersionPage,
 };
 
 /// A store that counts. Calls are counted when they begin, whatever they come to.
@@ -165,6 +165,15 @@ impl ObjectWrite for Counted<'_> {
     ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
         self.c.fetch_add(1, Ordering::Relaxed);
         self.inner.list(prefix, after)
+    }
+
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        self.c.fetch_add(1, Ordering::Relaxed);
+        self.inner.list_versions(prefix, after)
     }
 
     fn delete<'a>(

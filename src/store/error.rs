@@ -69,6 +69,8 @@ pub enum StoreErrorKind {
     PartMissing,
     /// The store understood the call and refuses it.
     Rejected,
+    /// The store has no versions to list.
+    Unsupported,
 }
 
 impl StoreError {
@@ -92,6 +94,11 @@ impl StoreError {
     /// sent it: whoever waits has to limit it.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// The same failure, known to mean something else.
+    pub(crate) fn of_kind(self, kind: StoreErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// What the failure means.
@@ -135,6 +142,7 @@ impl fmt::Display for StoreErrorKind {
             StoreErrorKind::Precondition => "the object has changed",
             StoreErrorKind::PartMissing => "a part is missing",
             StoreErrorKind::Rejected => "the store refused it",
+            StoreErrorKind::Unsupported => "the store has no versions",
         })
     }
 }

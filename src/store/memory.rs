@@ -15,9 +15,9 @@ use md5::{Digest as _, Md5};
 
 use super::uploads::{Joined, Uploads};
 use super::{
-    ByteRange, GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, ListPage, Listed, Object, ObjectHead,
-    ObjectHeaders, ObjectRead, ObjectWrite, Operation, Part, PutCondition, PutReceipt, StoreError,
-    StoreErrorKind, Unfinished, UploadPage,
+    ByteRange, GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, ListPage, Listed, ListedVersion, Object,
+    ObjectHead, ObjectHeaders, ObjectRead, ObjectWrite, Operation, Part, PutCondition, PutReceipt,
+    StoreError, StoreErrorKind, Unfinished, UploadPage, VersionCursor, VersionPage,
 };
 use crate::clock::Clock;
 
@@ -42,6 +42,7 @@ struct State {
 #[derive(Clone, Debug)]
 struct Version {
     id: String,
+    made: SystemTime,
     /// `None` is a hide marker.
     object: Option<Stored>,
 }
@@ -145,13 +146,32 @@ impl MemoryStore {
         ListPage { objects, more: visible.next().is_some() }
     }
 
+    fn version_page(&self, prefix: &str, after: Option<&VersionCursor>) -> VersionPage {
+        let state = self.state();
+        let start = after.map(|after| after.key.as_str()).filter(|key| *key >= prefix);
+        let keys = state.keys.range(start.unwrap_or(prefix).to_owned()..);
+        let all = keys.take_while(|(key, _)| key.starts_with(prefix));
+        let all = all.flat_map(|(key, versions)| {
+            let last = versions.len().saturating_sub(1);
+            let newest_first = versions.iter().enumerate().rev();
+            newest_first.map(move |(at, version)| version.listed(key, at == last))
+        });
+        let mut following = all.filter(|listed| after.is_none_or(|after| follows(listed, after)));
+        let versions: Vec<_> = following.by_ref().take(LIST_PAGE_KEYS_MAX).collect();
+        let last = versions.last().filter(|_| following.next().is_some());
+        let next =
+            last.map(|last| VersionCursor { key: last.key.clone(), version: last.version.clone() });
+        VersionPage { versions, next }
+    }
+
     fn remove(&self, key: &str, version: Option<&str>) {
+        let made = whole_seconds(self.clock.now());
         let mut state = self.state();
         match version {
             None => {
                 let id = state.next_version();
                 if let Some(versions) = state.keys.get_mut(key) {
-                    versions.push(Version { id, object: None });
+                    versions.push(Version { id, made, object: None });
                 }
             }
             Some(id) => {
@@ -159,6 +179,21 @@ impl MemoryStore {
                     versions.retain(|version| version.id != id);
                 }
             }
+        }
+    }
+}
+
+impl Version {
+    fn listed(&self, key: &str, newest: bool) -> ListedVersion {
+        let head = self.object.as_ref().map(|object| &object.head);
+        ListedVersion {
+            key: key.to_owned(),
+            version: Some(self.id.clone()),
+            size: head.map_or(0, |head| head.size),
+            etag: head.and_then(|head| head.etag.clone()),
+            last_modified: Some(self.made),
+            newest,
+            marker: self.object.is_none(),
         }
     }
 }
@@ -180,7 +215,8 @@ impl State {
             headers,
         };
         let object = Some(Stored { head, body });
-        self.keys.entry(key.to_owned()).or_default().push(Version { id: id.clone(), object });
+        let (versions, made) = (self.keys.entry(key.to_owned()).or_default(), whole_seconds(now));
+        versions.push(Version { id: id.clone(), made, object });
         PutReceipt { etag: Some(etag), version: Some(id) }
     }
 }
@@ -282,6 +318,14 @@ impl ObjectWrite for MemoryStore {
         async move { Ok(self.page(prefix, after)) }.boxed()
     }
 
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        async move { Ok(self.version_page(prefix, after)) }.boxed()
+    }
+
     fn delete<'a>(
         &'a self,
         key: &'a str,
@@ -297,7 +341,21 @@ impl ObjectWrite for MemoryStore {
 
 fn listed(key: &str, newest: &Version) -> Option<Listed> {
     let head = &newest.object.as_ref()?.head;
-    Some(Listed { key: key.to_owned(), size: head.size, etag: head.etag.clone() })
+    Some(Listed {
+        key: key.to_owned(),
+        size: head.size,
+        etag: head.etag.clone(),
+        last_modified: head.last_modified,
+    })
+}
+
+/// Whether a version lies behind the cursor. Names of versions grow, and those
+/// of a key are listed from the newest to the oldest.
+fn follows(listed: &ListedVersion, after: &VersionCursor) -> bool {
+    match listed.key.cmp(&after.key) {
+        std::cmp::Ordering::Equal => after.version.is_some() && listed.version < after.version,
+        order => order.is_gt(),
+    }
 }
 
 /// The first and last offset of a range that has at least one byte.

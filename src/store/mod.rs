@@ -11,6 +11,7 @@ mod multipart;
 mod probe;
 pub mod s3;
 mod uploads;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ pub use counted::{Calls, Counted};
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use multipart::{PART_BYTES_MIN, PARTS_MAX, Part, UPLOADS_PAGE_MAX, Unfinished, UploadPage};
 pub use probe::has_conditional_writes;
+pub use versions::{ListedVersion, VersionCursor, VersionPage, is_exact};
 
 /// Most keys that one page of a listing holds (S3's own limit).
 pub const LIST_PAGE_KEYS_MAX: usize = 1000;
@@ -139,6 +141,15 @@ pub trait ObjectWrite: ObjectRead {
         prefix: &'a str,
         after: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>>;
+
+    /// Lists at most [`LIST_PAGE_KEYS_MAX`] versions of keys that begin with
+    /// `prefix` and follow `after`. Fails with [`StoreErrorKind::Unsupported`]
+    /// where the store has no versions.
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>>;
 
     /// Deletes one version of an object for good, or hides the newest one when
     /// no version is named. Deleting what is not there succeeds.
@@ -264,6 +275,8 @@ pub struct Listed {
     pub size: u64,
     /// The validator, with its quotes.
     pub etag: Option<String>,
+    /// When it was stored, to the second.
+    pub last_modified: Option<SystemTime>,
 }
 
 impl fmt::Debug for Object {

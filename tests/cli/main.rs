@@ -1,6 +1,7 @@
 //! The command's tests: one binary, a file per topic.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod collect;
 mod configuration;
 mod crash;
 mod doctor;
@@ -14,3 +15,4 @@ mod publish;
 mod releases;
 mod transfer;
 mod up;
+mod verify;

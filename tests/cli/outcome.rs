@@ -25,8 +25,8 @@ async fn programs_get_a_document_whatever_goes_wrong() {
     assert_eq!(refused["problems"][0]["message"], "there is nothing to publish", "{refused}");
 
     world.write("site/a.css", "a {}");
-    world.proxy.follow(|method, _| match method {
-        "PUT" => Action::Refuse(503, "ServiceUnavailable"),
+    world.proxy.follow(|method, path| match method {
+        "PUT" if path.contains("/a/") => Action::Refuse(503, "ServiceUnavailable"),
         _ => Action::Pass,
     });
     let failed = world.run(&["publish", "site", "--json"]).await.exited(4);

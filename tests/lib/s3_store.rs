@@ -316,10 +316,18 @@ async fn a_call_of_the_store_is_one_call_of_the_bucket() {
     store.get("dir/key.css", GetRequest::default()).await.unwrap();
     store.head("dir/key.css").await.unwrap();
     store.list("", None).await.unwrap();
+    store.list_versions("", None).await.unwrap();
     store.delete("dir/key.css", None).await.unwrap();
     let calls = server.bucket.calls();
     let counts: Vec<_> = calls.iter().map(|(name, _, count)| (name.to_owned(), count)).collect();
-    let expected = ["DeleteObject", "GetObject", "HeadObject", "ListObjectsV2", "PutObject"];
+    let expected = [
+        "DeleteObject",
+        "GetObject",
+        "HeadObject",
+        "ListObjectVersions",
+        "ListObjectsV2",
+        "PutObject",
+    ];
     assert_eq!(counts, expected.map(|name| (name.to_owned(), 1)));
 }
 
@@ -424,4 +432,22 @@ async fn a_condition_is_sent_only_by_a_conditional_write() {
         let outcome = store.put_if("key", "bytes".into(), &headers, absent).await;
         assert_eq!(kind(outcome), Some(expected), "{code}");
     }
+}
+
+#[tokio::test]
+async fn a_listing_of_versions_that_does_not_say_where_it_goes_on_is_no_whole_one() {
+    let version = "<Version><Key>k</Key><VersionId>v</VersionId><IsLatest>true</IsLatest>\
+                   <Size>1</Size><LastModified>2026-11-25T00:00:00.000Z</LastModified></Version>";
+    for (rest, whole) in
+        [("<IsTruncated>false</IsTruncated>", true), ("<IsTruncated>true</IsTruncated>", false)]
+    {
+        let body = format!("<ListVersionsResult>{rest}{version}</ListVersionsResult>");
+        let stub = Stub::start(move |_, _| response("200 OK", "", &body)).await;
+        let listed = stub.store(Profile::Publisher).list_versions("", None).await;
+        assert_eq!(listed.is_ok(), whole, "{listed:?}");
+    }
+    let error = "<Error><Code>NotImplemented</Code></Error>";
+    let stub = Stub::start(move |_, _| response("501 Not Implemented", "", error)).await;
+    let listed = stub.store(Profile::Publisher).list_versions("", None).await;
+    assert_eq!(listed.unwrap_err().kind(), StoreErrorKind::Unsupported);
 }

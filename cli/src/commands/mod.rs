@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod gc;
 pub(crate) mod health;
 pub(crate) mod manifest;
 mod named;
@@ -18,6 +19,7 @@ pub(crate) mod serve;
 mod switch;
 mod transfer;
 pub(crate) mod up;
+pub(crate) mod verify;
 mod written;
 
 use std::path::PathBuf;
@@ -106,6 +108,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             Command::Diff(command) => command.run(&context).await,
             Command::Promote(command) => command.run(&context).await,
             Command::Rollback(command) => command.run(&context).await,
+            Command::Verify(command) => command.run(&context).await,
+            Command::Gc(command) => command.run(&context).await,
             Command::Manifest(command) => command.run(&context).await,
             Command::Resolve(command) => command.run(&context).await,
             Command::Explain(command) => command.run(&context).await,

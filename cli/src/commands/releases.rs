@@ -36,6 +36,8 @@ struct Line<'a> {
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<&'a str>,
     head: bool,
     locked: bool,
     superseded: bool,
@@ -77,6 +79,7 @@ impl<'a> Line<'a> {
             order: record.order,
             seq: record.seq,
             by: record.by.as_deref(),
+            expires: record.expires.as_deref(),
             head: history.head() == Some(record),
             locked: record.locked,
             superseded: !history.has_won(record),
@@ -92,6 +95,9 @@ impl fmt::Display for Line<'_> {
         let marks = [(self.head, "head"), (self.locked, "locked"), (self.superseded, "superseded")];
         for (_, mark) in marks.iter().filter(|(holds, _)| *holds) {
             write!(f, "  {mark}")?;
+        }
+        if let Some(expires) = self.expires {
+            write!(f, "  ends {}", plain(expires))?;
         }
         self.by.iter().try_for_each(|by| write!(f, "  by {}", plain(by)))
     }
@@ -115,12 +121,13 @@ mod tests {
             order: 7,
             seq: 3,
             by: Some("an\nna"),
+            expires: Some("la\tter"),
             head: true,
             locked: true,
             superseded: false,
         };
         let expected = format!(
-            "{:12}  {:<29}  order 7  seq 3  head  locked  by anna",
+            "{:12}  {:<29}  order 7  seq 3  head  locked  ends later  by anna",
             "a".repeat(12),
             "now[2J"
         );

@@ -74,7 +74,9 @@ impl Switching {
 
     /// Looks up every object of a release; tells what is missing, a line each.
     pub(crate) async fn whole(&self, release: ReleaseId) -> anyhow::Result<Whole> {
-        let whole = publish::whole(&self.store, &self.layout, release, CONCURRENCY_DEFAULT).await;
+        let Self { store, layout, channel, .. } = self;
+        let now = Clock::System.now();
+        let whole = publish::whole(store, layout, channel, release, CONCURRENCY_DEFAULT, now).await;
         if let Err(PublishError::Broken { objects, .. }) = &whole {
             objects.iter().for_each(|object| self.output.note(object));
         }

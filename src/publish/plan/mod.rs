@@ -3,6 +3,7 @@
 mod display;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -15,6 +16,9 @@ use super::problem::{Ignored, Problem};
 use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::manifest::{Activation, Channel, Entry, Manifest, ReleaseId};
 use crate::semantics::encoding::Coding;
+
+/// Two ends of a channel that are no further apart are the same.
+const EXPIRES_ALIKE: Duration = Duration::from_secs(60 * 60);
 
 /// What a publish will do. Displayed, it is the dry run that people read.
 #[derive(Debug, Serialize)]
@@ -144,7 +148,8 @@ pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused
     let known = known.unwrap_or_default();
     let steps = steps(&manifest, &known)?;
     let is_head = head.as_ref().is_some_and(|head| head.release == release);
-    let current = is_head && steps.iter().all(Step::is_keep);
+    let stays = head.as_ref().is_some_and(|head| ends_as_wanted(head, options));
+    let current = is_head && stays && steps.iter().all(Step::is_keep);
     if !current {
         refuse_locked(head.as_ref())?;
         refuse_older(head.as_ref(), options)?;
@@ -211,6 +216,20 @@ fn collision(path: AssetPath, key: ObjectKey) -> Refused {
         Refused::Reused { path }
     } else {
         Refused::Collision { key }
+    }
+}
+
+/// Whether the head's channel ends when it should. Publishing again moves the
+/// end, or makes the channel one that stays; but not for a few minutes, so
+/// that a run right after another costs nothing.
+fn ends_as_wanted(head: &Activation, options: &Options) -> bool {
+    match (head.ends(), options.expires) {
+        (None, None) => head.expires.is_none(),
+        (Some(ends), Some(wanted)) => {
+            let apart = ends.duration_since(wanted).or_else(|_| wanted.duration_since(ends));
+            apart.is_ok_and(|apart| apart <= EXPIRES_ALIKE)
+        }
+        _ => false,
     }
 }
 
@@ -283,7 +302,7 @@ impl Plan {
 }
 
 impl Step {
-    fn is_keep(&self) -> bool {
+    pub(super) fn is_keep(&self) -> bool {
         matches!(self, Self::Keep { .. })
     }
 

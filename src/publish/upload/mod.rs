@@ -21,12 +21,14 @@ mod whole;
 
 use std::collections::BTreeMap;
 use std::future;
+use std::time::SystemTime;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::OnceCell;
 use tokio::time::{self, Instant};
 
+use super::claim::Claim;
 use super::error::PublishError;
 use super::event::Event;
 use super::occupied;
@@ -47,6 +49,8 @@ pub struct Uploaded {
     pub(super) plan: Plan,
     /// Objects that were sent, and their bytes.
     pub(super) sent: (usize, u64),
+    /// When the first of them may have been stored, by the store's time.
+    pub(super) since: Option<SystemTime>,
 }
 
 /// Sends what the plan says, several objects at a time, and makes nothing
@@ -68,12 +72,13 @@ pub async fn upload(
     options: &Options,
     events: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Uploaded, PublishError> {
-    let (objects, bytes) = plan.uploads();
-    if objects > 0 {
-        events(Event::Uploading { objects, bytes });
+    if plan.current {
+        return Ok(Uploaded { plan, sent: (0, 0), since: None });
     }
+    let Claim { since, again } = Claim::stake(&plan, store, layout).await?;
     let upload = Upload {
         plan: &plan,
+        again,
         store,
         layout,
         options,
@@ -81,9 +86,14 @@ pub async fn upload(
         calls: Calls::new(options.concurrency, options.bandwidth, options.deadline.is_some()),
         unfinished: OnceCell::new(),
     };
-    let outcome = upload.run(events).await;
+    let puts = upload.puts();
+    let (objects, bytes) = (puts.len(), puts.iter().map(|put| put.size).sum());
+    if objects > 0 {
+        events(Event::Uploading { objects, bytes });
+    }
+    let outcome = upload.run(puts, events).await;
     let sent = outcome.into_result(objects)?;
-    Ok(Uploaded { plan, sent })
+    Ok(Uploaded { plan, sent, since })
 }
 
 impl Uploaded {
@@ -100,6 +110,9 @@ impl Uploaded {
 
 struct Upload<'a> {
     plan: &'a Plan,
+    /// Objects that are there and must be stored again, by their place among
+    /// the steps of the plan.
+    again: Vec<usize>,
     store: &'a dyn ObjectWrite,
     layout: &'a KeyLayout,
     options: &'a Options,
@@ -119,21 +132,19 @@ struct Put<'a> {
 }
 
 impl<'a> Put<'a> {
-    fn of(step: &'a Step) -> Option<Self> {
+    fn of(step: &'a Step) -> Self {
         match step {
-            Step::Put { path, coding, key, size, .. } => {
-                Some(Self { path, coding: *coding, key, size: *size })
+            Step::Put { path, coding, key, size, .. } | Step::Keep { path, coding, key, size } => {
+                Self { path, coding: *coding, key, size: *size }
             }
-            Step::Keep { .. } => None,
         }
     }
 }
 
 impl Upload<'_> {
-    async fn run(&self, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
-        let mut puts = self.puts();
+    async fn run(&self, puts: Vec<Put<'_>>, events: &mut (dyn FnMut(Event) + Send)) -> Outcome {
         let mut identities = puts.iter().filter(|put| put.coding.is_none()).count();
-        let mut puts = puts.drain(..).peekable();
+        let mut puts = puts.into_iter().peekable();
         let mut under_way = FuturesUnordered::new();
         let mut outcome = Outcome::default();
         let mut deadline = std::pin::pin!(passing(self.options.deadline));
@@ -195,9 +206,14 @@ impl Upload<'_> {
         self.plan.objects.copied(put.path).filter(|_| large)
     }
 
-    /// What is to be sent. A variant follows when every asset itself is there.
+    /// What is sent: what the plan says, and what is there and must be sent
+    /// again. A variant follows when every asset itself is there.
     fn puts(&self) -> Vec<Put<'_>> {
-        let mut puts: Vec<Put<'_>> = self.plan.steps.iter().filter_map(Put::of).collect();
+        let steps = self.plan.steps.iter().enumerate();
+        let is_sent =
+            |at: usize, step: &Step| !step.is_keep() || self.again.binary_search(&at).is_ok();
+        let sent = steps.filter(|(at, step)| is_sent(*at, step));
+        let mut puts: Vec<Put<'_>> = sent.map(|(_, step)| Put::of(step)).collect();
         puts.sort_by_key(|put| put.coding.is_some());
         puts
     }

@@ -13,8 +13,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use md5::{Digest as _, Md5};
 
 use super::{
-    ByteRange, GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, Object, ObjectHead, ObjectHeaders,
-    ObjectWrite, PutReceipt, StoreError, StoreErrorKind,
+    ByteRange, GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, ListedVersion, Object, ObjectHead,
+    ObjectHeaders, ObjectWrite, PutReceipt, StoreError, StoreErrorKind, is_exact,
 };
 
 /// A few more keys than a page holds.
@@ -76,6 +76,7 @@ impl<'a> Contract<'a> {
             ("an upload that was ended is gone", self.ended_uploads().await),
             ("unfinished uploads are listed", self.unfinished_uploads().await),
             ("a condition of a write is kept where it is known", self.conditional_writes().await),
+            ("all versions are listed, page by page", self.version_listing().await),
         ]
     }
 
@@ -212,6 +213,7 @@ impl<'a> Contract<'a> {
         let first = self.store.list(&prefix, None).await?;
         holds(first.more, "a page does not say that more keys follow")?;
         same("the length", &first.objects[0].size, &1)?;
+        holds(first.objects[0].last_modified.is_some(), "a listed object has no date")?;
         let etag = self.store.head(&keys[0]).await?.etag;
         same("the validator", &first.objects[0].etag, &etag)?;
 
@@ -258,6 +260,64 @@ impl<'a> Contract<'a> {
         self.store.delete(&key, Some(&first)).await?;
         self.store.delete(&key, third.version.as_deref()).await?;
         self.head_fails(&key).await
+    }
+
+    /// Listing more versions than a page holds, where the store has versions:
+    /// newest first, hide markers among them, each with a date.
+    pub async fn version_listing(self) -> Kept {
+        let prefix = self.key("version-listing/");
+        match self.store.list_versions(&prefix, None).await {
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => return Ok(()),
+            listed => same("the versions of nothing", &listed?.versions, &Vec::new())?,
+        }
+        let (many, few) = (format!("{prefix}many"), format!("{prefix}few"));
+        let mut made = Vec::new();
+        for _ in 0..KEYS {
+            made.push(self.store.put(&many, "x".into(), &ObjectHeaders::default()).await?.version);
+        }
+        // Some stores list, and keep one version all the same.
+        if !made.iter().all(|version| is_exact(version.as_deref())) {
+            return Ok(());
+        }
+        made.reverse();
+        let first = self.store.put(&few, "yz".into(), &ObjectHeaders::default()).await?.version;
+        self.store.delete(&few, None).await?;
+        let second = self.store.put(&few, "z".into(), &ObjectHeaders::default()).await?.version;
+        self.store.delete(&few, None).await?;
+
+        let listed = self.list_all_versions(&prefix).await?;
+        let (few_listed, many_listed) = listed.split_at(listed.len().min(4));
+        // A marker and bytes of the same second may be told in either order.
+        let (markers, bytes): (Vec<_>, Vec<_>) = few_listed.iter().partition(|it| it.marker);
+        let names: Vec<_> = bytes.iter().map(|it| it.version.clone()).collect();
+        same("the versions of a hidden key", &names, &vec![second, first])?;
+        same("the number of hide markers", &markers.len(), &2)?;
+        holds(
+            few_listed[0].marker && few_listed[0].newest,
+            "the newest version is not the marker",
+        )?;
+        holds(few_listed[1..].iter().all(|it| !it.newest), "two versions are the newest")?;
+        same("the length", &bytes[1].size, &2)?;
+        let names: Vec<_> = many_listed.iter().map(|it| it.version.clone()).collect();
+        holds(names == made, "the versions of a key are not listed from the newest to the oldest")?;
+        holds(many_listed[0].newest && !many_listed[1].newest, "the newest version is not told")?;
+        holds(listed.iter().all(|it| it.last_modified.is_some()), "a version has no date")?;
+
+        self.store.delete(&few, few_listed[0].version.as_deref()).await?;
+        same("the bytes behind a deleted marker", &self.read(&few).await?, &Bytes::from("z"))
+    }
+
+    async fn list_all_versions(&self, prefix: &str) -> Result<Vec<ListedVersion>, Breach> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_versions(prefix, after.as_ref()).await?;
+            holds(page.versions.len() <= LIST_PAGE_KEYS_MAX, "a page has too many versions")?;
+            all.extend(page.versions);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     fn key(&self, name: &str) -> String {

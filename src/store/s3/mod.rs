@@ -13,6 +13,7 @@ mod failure;
 mod multipart;
 mod object;
 mod retry;
+mod versions;
 
 use std::fmt;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use url::{Host, Url};
 use super::{
     GetOutcome, GetRequest, LIST_PAGE_KEYS_MAX, ListPage, ObjectHead, ObjectHeaders, ObjectRead,
     ObjectWrite, Operation, Part, PutCondition, PutReceipt, StoreError, StoreErrorKind, Unfinished,
-    UploadPage,
+    UploadPage, VersionCursor, VersionPage,
 };
 
 use body::Resume;
@@ -356,6 +357,14 @@ impl ObjectWrite for S3Store {
         after: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
         self.page(prefix, after).boxed()
+    }
+
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        self.version_page(prefix, after).boxed()
     }
 
     fn delete<'a>(

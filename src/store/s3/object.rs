@@ -100,7 +100,8 @@ pub(super) fn page(output: ListObjectsV2Output) -> ListPage {
     let more = output.is_truncated.unwrap_or_default();
     let objects = output.contents.unwrap_or_default().into_iter().filter_map(|object| {
         let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-        Some(Listed { key: object.key?, size, etag: object.e_tag })
+        let last_modified = object.last_modified.as_ref().and_then(system_time);
+        Some(Listed { key: object.key?, size, etag: object.e_tag, last_modified })
     });
     ListPage { objects: objects.collect(), more }
 }
@@ -118,6 +119,7 @@ fn announced(operation: Operation, key: &str, length: Option<i64>) -> Result<u64
     length.ok_or_else(|| StoreError::new(operation, key, StoreErrorKind::Unavailable, why))
 }
 
+/// The instant that the SDK tells, to the second.
 pub(super) fn system_time(at: &DateTime) -> Option<SystemTime> {
     let seconds = u64::try_from(at.secs()).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))

@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use awning::asset::{Digest, KeyLayout};
 use awning::bucket::{Bucket, Credentials};
+use awning::clock::Clock;
 use awning::manifest::Channel;
 use awning::publish;
 use awning::store::s3::{Profile, S3Config, S3Store, Waits};
@@ -47,9 +48,14 @@ pub(crate) struct Finished {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::at(Clock::System).await
+    }
+
+    /// A world whose bucket takes the time from `clock`.
+    pub(crate) async fn at(clock: Clock) -> Self {
         let directory = TempDir::new().unwrap();
         let credentials = Credentials { key_id: KEY_ID.into(), key: KEY.into() };
-        let bucket = Bucket::open(&directory.path().join("bucket"), credentials).unwrap();
+        let bucket = Bucket::open_at(&directory.path().join("bucket"), credentials, clock).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let behind = listener.local_addr().unwrap();
         let ending = CancellationToken::new();
@@ -137,6 +143,21 @@ impl World {
     /// What is stored under a key, past the proxy.
     pub(crate) async fn text(&self, key: &str) -> Option<String> {
         self.object(key).await.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    /// The keys that begin with `prefix`, past the proxy.
+    pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
+        let page = self.store.list(prefix, None).await.unwrap();
+        page.objects.into_iter().map(|listed| listed.key).collect()
+    }
+
+    /// Deletes every version of the keys that contain `text`, past the proxy.
+    pub(crate) async fn lose(&self, text: &str) {
+        for version in self.store.list_versions("", None).await.unwrap().versions {
+            if version.key.contains(text) {
+                self.store.delete(&version.key, version.version.as_deref()).await.unwrap();
+            }
+        }
     }
 
     async fn object(&self, key: &str) -> Option<Vec<u8>> {

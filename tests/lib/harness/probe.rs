@@ -8,6 +8,7 @@ use awning::store::memory::MemoryStore;
 use awning::store::{
     GetOutcome, GetRequest, ListPage, ObjectHead, ObjectHeaders, ObjectRead, ObjectWrite,
     Operation, Part, PutCondition, PutReceipt, StoreError, StoreErrorKind, Unfinished, UploadPage,
+    VersionCursor, VersionPage,
 };
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture};
@@ -49,6 +50,7 @@ pub(crate) enum Fault {
 pub(crate) struct Probe {
     pub(crate) inner: Arc<MemoryStore>,
     fault: Fault,
+    versions: bool,
     calls: Mutex<Vec<String>>,
     next: AtomicUsize,
     lost: AtomicBool,
@@ -61,12 +63,18 @@ impl Probe {
         Self {
             inner: Arc::clone(inner),
             fault,
+            versions: true,
             calls: Mutex::default(),
             next: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             reached: Notify::new(),
             let_go: Notify::new(),
         }
+    }
+
+    /// The same over a store that has no versions: a delete deletes.
+    pub(crate) fn without_versions(inner: &Arc<MemoryStore>, fault: Fault) -> Self {
+        Self { versions: false, ..Self::new(inner, fault) }
     }
 
     /// All calls so far, as `PUT key`.
@@ -160,7 +168,11 @@ impl ObjectRead for Probe {
     }
 
     fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHead, StoreError>> {
-        self.call(Operation::Head, key, self.inner.head(key)).boxed()
+        let effect = async move {
+            let head = self.inner.head(key).await?;
+            Ok(ObjectHead { version: head.version.filter(|_| self.versions), ..head })
+        };
+        self.call(Operation::Head, key, effect).boxed()
     }
 }
 
@@ -184,6 +196,7 @@ impl ObjectWrite for Probe {
                 }
                 _ => {}
             }
+            receipt.version = receipt.version.filter(|_| self.versions);
             Ok(receipt)
         };
         self.call(Operation::Put, key, effect).boxed()
@@ -276,11 +289,39 @@ impl ObjectWrite for Probe {
         self.call(Operation::List, prefix, self.inner.list(prefix, after)).boxed()
     }
 
+    fn list_versions<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a VersionCursor>,
+    ) -> BoxFuture<'a, Result<VersionPage, StoreError>> {
+        if !self.versions {
+            let unsupported = StoreError::new(
+                Operation::List,
+                prefix,
+                StoreErrorKind::Unsupported,
+                "no versions",
+            );
+            return self.call(Operation::List, prefix, future::err(unsupported)).boxed();
+        }
+        self.call(Operation::List, prefix, self.inner.list_versions(prefix, after)).boxed()
+    }
+
     fn delete<'a>(
         &'a self,
         key: &'a str,
         version: Option<&'a str>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.call(Operation::Delete, key, self.inner.delete(key, version)).boxed()
+        let effect = async move {
+            if self.versions {
+                return self.inner.delete(key, version).await;
+            }
+            for listed in self.inner.list_versions(key, None).await?.versions {
+                if listed.key == key {
+                    self.inner.delete(key, listed.version.as_deref()).await?;
+                }
+            }
+            Ok(())
+        };
+        self.call(Operation::Delete, key, effect).boxed()
     }
 }

@@ -158,6 +158,7 @@ fn head_bytes(release: ReleaseId, seq: u64) -> Vec<u8> {
         activated: String::new(),
         by: None,
         channel: channel(),
+        expires: None,
         locked: false,
         nonce: "n".into(),
         order: 0,

@@ -12,6 +12,7 @@ fn record(seq: u64, name: &str, nonce: &str) -> Activation {
         activated: String::new(),
         by: None,
         channel: channel(),
+        expires: None,
         locked: name.ends_with('!'),
         nonce: nonce.to_owned(),
         order: 0,

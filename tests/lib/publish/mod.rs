@@ -7,7 +7,10 @@ mod history;
 mod ingested;
 mod pacing;
 mod parts;
+mod preview;
 mod properties;
+mod prune;
+mod prune_race;
 mod race;
 mod refusal;
 mod release;
@@ -17,6 +20,7 @@ mod switch;
 mod switch_faults;
 mod upload;
 mod variants;
+mod verify;
 
 use std::fs;
 use std::path::Path;

@@ -156,6 +156,7 @@ fn record(seq: u64, nonce: &str) -> (String, Bytes) {
         activated: String::new(),
         by: None,
         channel: channel(),
+        expires: None,
         locked: false,
         nonce: nonce.to_owned(),
         order: 0,

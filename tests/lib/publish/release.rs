@@ -16,6 +16,7 @@ async fn a_publish_leaves_objects_a_manifest_a_record_and_a_head() {
     let mut expected = vec![
         ".awning/channels/production/head.json".to_owned(),
         ".awning/channels/production/log/00000000000000000001-n1.json".to_owned(),
+        ".awning/intents/".to_owned(),
         format!(".awning/releases/{id}.json"),
         key("css/app.css"),
         key("img/awning.svg"),
@@ -23,7 +24,10 @@ async fn a_publish_leaves_objects_a_manifest_a_record_and_a_head() {
         key("js/app.js"),
     ];
     expected.sort();
-    assert_eq!(keys(&store).await, expected);
+    let mut keys = keys(&store).await;
+    let intent = keys.iter_mut().find(|key| key.starts_with(".awning/intents/")).unwrap();
+    intent.truncate(".awning/intents/".len());
+    assert_eq!(keys, expected);
     assert_eq!(whole_head(&store).await, Some(release.activation));
 }
 
@@ -61,13 +65,16 @@ async fn publishing_the_same_tree_again_is_two_reads_however_large_it_is() {
 }
 
 #[tokio::test]
-async fn the_first_publish_reads_once_before_it_writes() {
+async fn a_publish_says_what_it_is_about_to_store_and_reads_what_is_condemned() {
     let store = Arc::new(MemoryStore::default());
     let probe = Probe::new(&store, Fault::None);
     publish_to(&tree(SHOP), &probe, "n1").await.unwrap();
     let calls = probe.calls();
     assert_eq!(calls[0], format!("GET {}", layout().head(channel())));
-    assert!(calls[1].starts_with("PUT shop/a/"), "{calls:#?}");
+    assert!(calls[1].starts_with("PUT shop/.awning/intents/"), "{calls:#?}");
+    assert_eq!(calls[2], calls[1].replace("PUT", "HEAD"));
+    assert_eq!(calls[3], "LIST shop/.awning/gc/");
+    assert!(calls[4].starts_with("PUT shop/a/"), "{calls:#?}");
 }
 
 #[tokio::test]
@@ -80,7 +87,7 @@ async fn a_changed_leaf_is_sent_with_what_refers_to_it_and_nothing_else() {
     let probe = Probe::new(&store, Fault::None);
     let release = publish_to(&dir, &probe, "n2").await.unwrap();
     let mut puts: Vec<_> = probe.calls();
-    puts.retain(|call| call.starts_with("PUT "));
+    puts.retain(|call| call.starts_with("PUT ") && !call.contains("/intents/"));
     let put = |path: &str| {
         let key = &release.manifest.get(path).unwrap().key;
         format!("PUT {}", layout().object(key))

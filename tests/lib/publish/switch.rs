@@ -33,7 +33,7 @@ pub(super) async fn whole(
     store: &dyn ObjectWrite,
     release: ReleaseId,
 ) -> Result<Whole, PublishError> {
-    publish::whole(store, &layout(), release, AT_ONCE).await
+    publish::whole(store, &layout(), &channel(), release, AT_ONCE, UNIX_EPOCH).await
 }
 
 async fn switch(

@@ -16,8 +16,9 @@ async fn calls_of_a_rollback() -> Vec<String> {
 async fn a_rollback_looks_before_it_writes() {
     let calls = calls_of_a_rollback().await;
     let verbs: Vec<&str> = calls.iter().map(|call| call.split(' ').next().unwrap()).collect();
-    // Head, log, its records; manifest, objects; the log again, record, log; head, log.
-    let expected = "GET LIST GET GET GET HEAD HEAD HEAD HEAD LIST GET PUT LIST GET PUT LIST GET";
+    // Head, log, its records; what is condemned, manifest, objects; the log again, record, log; head, log.
+    let expected =
+        "GET LIST GET GET LIST GET HEAD HEAD HEAD HEAD LIST GET PUT LIST GET PUT LIST GET";
     assert_eq!(verbs.join(" "), expected, "{calls:#?}");
 }
 
