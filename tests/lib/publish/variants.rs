@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use awning::clock::Clock;
 use awning::manifest::Variant;
@@ -325,7 +326,9 @@ async fn a_release_without_one_of_its_variants_is_not_whole() {
     let key = layout().object(&variant.key);
     store.delete(&key, None).await.unwrap();
     let id = release.activation.release;
-    let broken = publish::whole(&*store, &layout(), id, 4).await.unwrap_err();
+    let (channel, now) = (options().channel, SystemTime::UNIX_EPOCH);
+    let whole = publish::whole(&*store, &layout(), &channel, id, 4, now).await;
+    let broken = whole.unwrap_err();
     let PublishError::Broken { objects, .. } = broken else { panic!("{broken:?}") };
     assert_eq!(objects.len(), 1);
     assert_eq!((&objects[0].key, objects[0].found), (&key, None));
