@@ -54,6 +54,9 @@ struct Sending<'a> {
 /// A part that is being sent.
 type Sent<'a> = BoxFuture<'a, Result<Step, Broken>>;
 
+/// A part that is being sent, and the rest of the file.
+type Next<'a> = (Sent<'a>, Option<Reader>);
+
 /// What sending all parts came to.
 struct Arrived {
     /// All parts, in the order of their numbers.
@@ -183,7 +186,7 @@ impl Upload<'_> {
         &'s self,
         sending: Sending<'s>,
         reader: Option<Reader>,
-    ) -> BoxFuture<'s, Result<Option<(Sent<'s>, Option<Reader>)>, Broken>> {
+    ) -> BoxFuture<'s, Result<Option<Next<'s>>, Broken>> {
         async move {
             let Some(reader) = reader else { return Ok(None) };
             let Some(size) = reader.next_size() else {
