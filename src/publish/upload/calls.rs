@@ -90,6 +90,11 @@ impl Calls {
     /// objects that are not whole yet.
     pub(super) async fn part_arrived(&self) -> u64 {
         self.part_arrived.notified().await;
+        self.partial_bytes()
+    }
+
+    /// Bytes of parts that arrived for objects that are not whole yet.
+    pub(super) fn partial_bytes(&self) -> u64 {
         self.partial.load(Ordering::Relaxed)
     }
 

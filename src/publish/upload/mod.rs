@@ -75,7 +75,11 @@ pub async fn upload(
     if plan.current {
         return Ok(Uploaded { plan, sent: (0, 0), since: None });
     }
-    let Claim { since, again } = Claim::stake(&plan, store, layout).await?;
+    let (unsent, _) = plan.uploads();
+    let Claim { since, again } = tokio::select! {
+        claim = Claim::stake(&plan, store, layout) => claim?,
+        () = passing(options.deadline) => return Err(PublishError::Late { stored: 0, unsent }),
+    };
     let upload = Upload {
         plan: &plan,
         again,
@@ -165,6 +169,7 @@ impl Upload<'_> {
                         identities -= usize::from(put.coding.is_none());
                         outcome.add_stored(put.size);
                         let (objects, bytes) = outcome.stored();
+                        let bytes = bytes + self.calls.partial_bytes();
                         events(Event::Uploaded { objects, bytes });
                     }
                     Err(failure) => {

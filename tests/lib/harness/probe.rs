@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     Damage(&'static str),
     /// Objects get validators that are not their MD5, as where stores encrypt.
     OtherValidators,
-    /// So many of a hundred calls that store something fail like this.
+    /// So many of a hundred calls that store something of an asset fail like this.
     Storm(u64, StoreErrorKind),
     /// The part with this number is acknowledged once, and not stored.
     LosePart(u32),
@@ -115,7 +115,9 @@ impl Probe {
                 self.let_go.notified().await;
                 effect.await
             }
-            Fault::Storm(percent, kind) if is_write(operation) && dice(number) < percent => {
+            Fault::Storm(percent, kind)
+                if is_write(operation) && key.contains("/a/") && dice(number) < percent =>
+            {
                 Err(StoreError::new(operation, key, kind, "injected"))
             }
             Fault::Refuse(refused, text, kind) if refused == operation && key.contains(text) => {
