@@ -161,7 +161,8 @@ impl UrlSpace {
 
     fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
         match site {
-            Site::Plain => self.public.url_of(key),
+            Site::ScriptAsset if media::is_html(&media::content_type(asset)) => None,
+            Site::Plain | Site::Module | Site::ScriptAsset => self.public.url_of(key),
             Site::SameOrigin => self.same_origin.url_of(key),
             Site::Embedded if media::is_active(&media::content_type(asset)) => None,
             Site::Manifest if !media::is_web_manifest(&media::content_type(asset)) => None,

@@ -8,6 +8,8 @@ mod charset;
 mod css;
 mod excerpt;
 mod html;
+mod import_map;
+mod js;
 mod json;
 mod policy;
 mod position;
@@ -20,7 +22,13 @@ mod summary;
 
 pub use charset::charset_is_safe;
 pub use css::rewrite_css;
-pub use html::{HtmlRewriter, Limits, rewrite_html};
+pub use html::{
+    HtmlRewriter, ImportMap, Limits, PageModules, inject_import_map, page_modules, rewrite_html,
+};
+pub use js::{
+    ScriptFault, ScriptKind, ScriptReference, ScriptUse, rewrite_js, script_references,
+    script_stack_bytes,
+};
 pub use json::rewrite_web_manifest;
 pub use position::position;
 pub use reference::{Reference, Site};

@@ -31,4 +31,11 @@ pub enum Site {
     /// for what does not act. HTML and SVG do, and are sandboxed under
     /// fingerprinted names, where they lose their scripts, styles and images.
     Embedded,
+    /// A module that the document runs, preloads or imports. Whether it becomes
+    /// the module's name is one decision for the whole document, because a
+    /// module that has two URLs runs twice.
+    Module,
+    /// What a script names relative to itself. HTML is left alone: it acts, as
+    /// where it is [`Embedded`](Self::Embedded).
+    ScriptAsset,
 }

@@ -65,9 +65,7 @@ fn named(manifest: &Manifest) -> impl Iterator<Item = (&AssetPath, &Entry, &str)
 
 /// Whether a browser runs objects of this type as scripts or modules.
 fn is_script(entry: &Entry) -> bool {
-    let essence = media::essence(&entry.content_type);
-    essence.eq_ignore_ascii_case("text/javascript")
-        || essence.eq_ignore_ascii_case("application/javascript")
+    media::is_script(&entry.content_type)
 }
 
 #[cfg(test)]

@@ -56,12 +56,13 @@ impl<'r> Replacements<'r> {
         self
     }
 
-    /// Decides on one occurrence. Occurrences come in the order of the document.
-    pub(super) fn consider(&mut self, excerpt: &Excerpt<'_>, found: &Occurrence<'_>) {
+    /// Decides on one occurrence, and tells whether it is replaced. Occurrences
+    /// come in the order of the document.
+    pub(super) fn consider(&mut self, excerpt: &Excerpt<'_>, found: &Occurrence<'_>) -> bool {
         if found.text.len() > URL_BYTES_MAX || !excerpt.is_legible(&found.span) {
-            return;
+            return false;
         }
-        let Some(url) = self.resolve(found.text) else { return };
+        let Some(url) = self.resolve(found.text) else { return false };
         let wording = Wording::of(excerpt, found);
         let reference = Reference {
             offset: wording.place.start,
@@ -69,14 +70,23 @@ impl<'r> Replacements<'r> {
             url: &url,
             site: found.site,
         };
-        let Some(answer) = self.resolver.resolve(&reference) else { return };
+        let Some(answer) = self.resolver.resolve(&reference) else { return false };
         match self.edit(found, &wording, &url, &answer) {
             Ok(edit) => {
                 self.edits.push(edit);
                 self.summary.rewritten += 1;
+                true
             }
-            Err(reason) => self.skip(reason),
+            Err(reason) => {
+                self.skip(reason);
+                false
+            }
         }
+    }
+
+    /// Adds what has to change together with the occurrence before it.
+    pub(super) fn also(&mut self, edit: Edit) {
+        self.edits.push(edit);
     }
 
     /// Puts a path in the place of a relative URL, so that it names the same
@@ -196,7 +206,7 @@ fn suffix_start(text: &str) -> usize {
     }
 }
 
-fn has_only_cache_busters(url: &Url) -> bool {
+pub(super) fn has_only_cache_busters(url: &Url) -> bool {
     let name =
         |pair: &str| pair.split('=').next().is_some_and(|name| CACHE_BUSTERS.contains(&name));
     url.query().is_none_or(|query| query.is_empty() || query.split('&').all(name))
