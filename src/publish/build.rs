@@ -10,6 +10,7 @@ use super::document::{DOCUMENT_BYTES_MAX, Document, Found, UrlSpace};
 use super::event::Event;
 use super::hash::{Hashes, Output};
 use super::lint;
+use super::modules::{Facts, Graph};
 use super::objects::{Made, Objects};
 use super::options::Options;
 use super::parallel::parallel;
@@ -73,16 +74,20 @@ pub fn build(
     let read = read_all(&scan.files, &space, events);
     let mut problems = scan.problems;
     let mut readings = Vec::with_capacity(read.len());
-    for (reading, found) in read {
+    let mut facts = Vec::new();
+    for (file, Read { reading, facts: told, problems: found, .. }) in scan.files.iter().zip(read) {
         problems.extend(found);
         readings.extend(reading);
+        facts.extend(told.map(|told| (file.asset.clone(), told)));
     }
     if options.strict {
         problems.iter_mut().for_each(|problem| problem.severity = Severity::Error);
     }
     let warnings = without_errors(problems)?;
-    let settled = settle(&scan.files, &readings, &space).map_err(BuildError::Problems)?;
-    assemble(scan.files, readings, settled, space, warnings, scan.ignored)
+    let modules = Graph::new(facts, &space, options.modules);
+    modules.order(&scan.files, &mut readings);
+    let settled = settle(&scan.files, &readings, &space, &modules).map_err(BuildError::Problems)?;
+    assemble(scan.files, readings, settled, (space, modules), warnings, scan.ignored)
 }
 
 impl Build {
@@ -107,12 +112,17 @@ impl Build {
     }
 }
 
+/// What reading a file came to.
+struct Read {
+    /// `None` if it cannot be read.
+    reading: Option<Reading>,
+    facts: Option<Facts>,
+    problems: Vec<Problem>,
+    bytes: u64,
+}
+
 /// Reads all files. A file that cannot be read has a problem instead of a reading.
-fn read_all(
-    files: &[SourceFile],
-    space: &UrlSpace,
-    events: &mut dyn FnMut(Event),
-) -> Vec<(Option<Reading>, Vec<Problem>)> {
+fn read_all(files: &[SourceFile], space: &UrlSpace, events: &mut dyn FnMut(Event)) -> Vec<Read> {
     let known: BTreeSet<&AssetPath> = files.iter().map(|file| &file.asset).collect();
     let (mut count, mut bytes) = (0, 0);
     let read = |file: &SourceFile| {
@@ -120,28 +130,28 @@ fn read_all(
             Some(document) if file.stamp.bytes <= DOCUMENT_BYTES_MAX => {
                 read_document(file, document, space, &known)
             }
-            Some(_) => read_plain(file).map(|(reading, mut problems)| {
+            Some(_) => read_plain(file).map(|mut read| {
                 let message = format!("more than {DOCUMENT_BYTES_MAX} bytes: published unread");
-                problems.push(Problem::warning(&file.asset, message));
-                (reading, problems)
+                read.problems.push(Problem::warning(&file.asset, message));
+                read
             }),
             None => read_plain(file),
         };
-        let (reading, problems) = match read {
-            Ok((reading, problems)) => (Some(reading), problems),
-            Err(error) => (None, vec![Problem::unreadable(&file.asset, &error)]),
-        };
-        (reading, problems, file.stamp.bytes)
+        read.unwrap_or_else(|error| Read {
+            reading: None,
+            facts: None,
+            problems: vec![Problem::unreadable(&file.asset, &error)],
+            bytes: file.stamp.bytes,
+        })
     };
-    let read = parallel(files, read, |(_, _, size)| {
+    parallel(files, read, |read| {
         count += 1;
-        bytes += size;
+        bytes += read.bytes;
         events(Event::Hashed { files: count, bytes });
-    });
-    read.into_iter().map(|(reading, problems, _)| (reading, problems)).collect()
+    })
 }
 
-fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>), ReadError> {
+fn read_plain(file: &SourceFile) -> Result<Read, ReadError> {
     let mut hashes = Hashes::default();
     let mut head = Vec::new();
     file.read(|chunk| {
@@ -149,7 +159,9 @@ fn read_plain(file: &SourceFile) -> Result<(Reading, Vec<Problem>), ReadError> {
         head.extend_from_slice(&chunk[..wanted.min(chunk.len())]);
         hashes.update(chunk);
     })?;
-    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, &head)))
+    let reading = Some(Reading::Plain(hashes.output()));
+    let problems = secrets(&file.asset, &head);
+    Ok(Read { reading, facts: None, problems, bytes: file.stamp.bytes })
 }
 
 fn read_document(
@@ -157,17 +169,18 @@ fn read_document(
     document: Document,
     space: &UrlSpace,
     known: &BTreeSet<&AssetPath>,
-) -> Result<(Reading, Vec<Problem>), ReadError> {
+) -> Result<Read, ReadError> {
     let bytes = file.read_whole()?;
     let mut problems = secrets(&file.asset, &bytes[..bytes.len().min(KEY_SEARCH_BYTES)]);
-    let Found { assets, dangling } = document.references(&file.asset, &bytes, space, known);
-    problems.extend(dangling);
-    let reading = if assets.is_empty() {
+    let found = document.references(&file.asset, &bytes, space, known);
+    let Found { assets, problems: more, facts } = found;
+    problems.extend(more);
+    let reading = Some(if assets.is_empty() {
         Reading::Plain(Output::of(&bytes))
     } else {
         Reading::Document { document, source: Digest::of(&bytes), assets }
-    };
-    Ok((reading, problems))
+    });
+    Ok(Read { reading, facts, problems, bytes: file.stamp.bytes })
 }
 
 fn secrets(path: &AssetPath, head: &[u8]) -> Vec<Problem> {
@@ -190,15 +203,16 @@ fn assemble(
     files: Vec<SourceFile>,
     readings: Vec<Reading>,
     settled: Vec<Named>,
-    space: UrlSpace,
+    (space, modules): (UrlSpace, Graph),
     warnings: Vec<Problem>,
     ignored: Vec<Ignored>,
 ) -> Result<Build, BuildError> {
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut made = BTreeMap::new();
+    let mut integrity = BTreeMap::new();
     for ((file, reading), named) in files.into_iter().zip(readings).zip(settled) {
-        let Named { key, output, .. } = named;
+        let Named { key, output, in_circle, .. } = named;
         let (document, refs) = match reading {
             Reading::Plain(_) => (None, BTreeSet::new()),
             Reading::Document { document, assets, .. } => (Some(document), assets),
@@ -210,7 +224,7 @@ fn assemble(
             headers: BTreeMap::new(),
             integrity: output.integrity.clone(),
             key: key.clone(),
-            refs: refs.into_iter().collect(),
+            refs: modules.refs(&file.asset).unwrap_or(&refs).iter().cloned().collect(),
             size: output.size,
             stable: false,
             tags: Vec::new(),
@@ -218,10 +232,19 @@ fn assemble(
         };
         names.insert(file.asset.clone(), key);
         entries.insert(file.asset.clone(), entry);
-        made.insert(file.asset.clone(), Made { file, document, output });
+        if modules.is_mapped(&file.asset) {
+            integrity.insert(file.asset.clone(), output.integrity.clone());
+        }
+        made.insert(file.asset.clone(), Made { file, document, output, in_circle });
     }
     let manifest = Manifest::new(entries);
     let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
-    let objects = Objects { space: space.into(), names: names.into(), made: made.into() };
+    let objects = Objects {
+        space: space.into(),
+        names: names.into(),
+        integrity: integrity.into(),
+        modules: modules.into(),
+        made: made.into(),
+    };
     Ok(Build { manifest, release, objects, warnings, ignored })
 }

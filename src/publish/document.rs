@@ -8,13 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use url::{ParseError, Url};
+use url::{ParseError, Position, Url};
 
+use super::deep::with_stack;
+use super::modules::{self, Facts, Graph};
 use super::problem::Problem;
 use crate::asset::{AssetPath, ObjectKey, media};
 use crate::rewrite::{
-    Limits, Mount, PublicBase, Reference, Resolver, Site, position, rewrite_css, rewrite_html,
-    rewrite_web_manifest,
+    Limits, Mount, PublicBase, Reference, Resolver, Site, inject_import_map, position, rewrite_css,
+    rewrite_html, rewrite_js, rewrite_web_manifest, script_stack_bytes,
 };
 
 /// Largest document that is looked at, in bytes, as it is held in memory.
@@ -30,6 +32,7 @@ const SITE: &str = "https://site.invalid";
 pub(super) enum Document {
     Html,
     Css,
+    Script,
     WebManifest,
 }
 
@@ -47,8 +50,11 @@ pub(super) struct UrlSpace {
 pub(super) struct Found {
     /// Assets that it refers to, itself included if it does.
     pub(super) assets: BTreeSet<AssetPath>,
-    /// References that name no asset although they are within the mount.
-    pub(super) dangling: Vec<Problem>,
+    /// References that name no asset although they are within the mount, and
+    /// what could not be read.
+    pub(super) problems: Vec<Problem>,
+    /// What it has to do with modules.
+    pub(super) facts: Option<Facts>,
 }
 
 /// The names that references of a document become, in two layers: those of
@@ -57,6 +63,22 @@ pub(super) struct Found {
 pub(super) struct Names<'a> {
     pub(super) members: &'a BTreeMap<AssetPath, ObjectKey>,
     pub(super) settled: &'a BTreeMap<AssetPath, ObjectKey>,
+    /// What settled modules hold, for `integrity`.
+    pub(super) integrity: &'a BTreeMap<AssetPath, String>,
+    pub(super) modules: &'a Graph,
+    /// Whether the document is named together with others. What those hold is
+    /// not known before, so it cannot tell.
+    pub(super) in_circle: bool,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn key(&self, asset: &AssetPath) -> Option<&'a ObjectKey> {
+        self.members.get(asset).or_else(|| self.settled.get(asset))
+    }
+
+    pub(super) fn integrity(&self, asset: &AssetPath) -> Option<&'a str> {
+        self.integrity.get(asset).filter(|_| !self.in_circle).map(String::as_str)
+    }
 }
 
 impl Document {
@@ -65,6 +87,7 @@ impl Document {
         match path.split_extension().1?.to_ascii_lowercase().as_str() {
             "css" => Some(Self::Css),
             "htm" | "html" => Some(Self::Html),
+            "js" | "mjs" => Some(Self::Script),
             "webmanifest" => Some(Self::WebManifest),
             _ => None,
         }
@@ -78,6 +101,9 @@ impl Document {
         space: &UrlSpace,
         known: &BTreeSet<&AssetPath>,
     ) -> Found {
+        if self == Self::Script {
+            return modules::script(path, bytes, space, known);
+        }
         let collected: Mutex<Vec<(usize, String, AssetPath)>> = Mutex::default();
         let record = |reference: &Reference<'_>| {
             if let Some(asset) = space.asset(reference) {
@@ -86,7 +112,7 @@ impl Document {
             }
             None
         };
-        self.rewrite(bytes, &space.page(path), &record);
+        self.rewrite(path, bytes, &space.page(path), &record);
 
         let mut found = Found::default();
         for (offset, text, asset) in collected.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -96,10 +122,10 @@ impl Document {
             } else {
                 let (line, column) = position(bytes, offset);
                 let message = format!("`{}` names no asset", text.escape_debug());
-                found.dangling.push(Problem::warning(path, message).at(line, column));
+                found.problems.push(Problem::warning(path, message).at(line, column));
             }
         }
-        found
+        if self == Self::Html { modules::html(path, bytes, space, known, found) } else { found }
     }
 
     /// The document at `path` with every reference replaced whose name is known.
@@ -110,18 +136,38 @@ impl Document {
         space: &UrlSpace,
         names: Names<'_>,
     ) -> Vec<u8> {
+        let moves_modules = names.modules.moves_modules(path);
         let name = |reference: &Reference<'_>| {
+            if reference.site == Site::Module && !moves_modules {
+                return None;
+            }
             let asset = space.asset(reference)?;
-            let key = names.members.get(&asset).or_else(|| names.settled.get(&asset))?;
-            space.url_of(reference.site, &asset, key)
+            space.url_of(reference.site, &asset, names.key(&asset)?)
         };
-        self.rewrite(bytes, &space.page(path), &name)
+        let replaced = self.rewrite(path, bytes, &space.page(path), &name);
+        if self == Self::Html {
+            return inject_import_map(&replaced, &names.modules.import_map(path, names));
+        }
+        replaced
     }
 
-    fn rewrite(self, bytes: &[u8], page: &Url, resolver: &dyn Resolver) -> Vec<u8> {
+    fn rewrite(
+        self,
+        path: &AssetPath,
+        bytes: &[u8],
+        page: &Url,
+        resolver: &dyn Resolver,
+    ) -> Vec<u8> {
         let (bytes, _summary) = match self {
             Self::Css => rewrite_css(bytes, page, resolver),
             Self::Html => rewrite_html(bytes, page, resolver, Limits::default()),
+            Self::Script => {
+                let rewrite = || rewrite_js(bytes, page, modules::kind(path), resolver);
+                match with_stack(script_stack_bytes(bytes), rewrite) {
+                    Some(rewritten) => rewritten,
+                    None => return bytes.to_vec(),
+                }
+            }
             Self::WebManifest => rewrite_web_manifest(bytes, page, resolver),
         };
         bytes
@@ -145,18 +191,41 @@ impl UrlSpace {
 
     /// The URL of a document. That of an `index.html` is not the one of its
     /// directory, but relative references resolve the same against both.
-    fn page(&self, path: &AssetPath) -> Url {
+    pub(super) fn page(&self, path: &AssetPath) -> Url {
         let mut url = self.site.clone();
         url.set_path(&format!("{}{}", self.mount.path(), path.to_url_path()));
         url
     }
 
-    /// The asset that a reference would name if there is one.
-    fn asset(&self, reference: &Reference<'_>) -> Option<AssetPath> {
-        if reference.url.origin() != self.site.origin() {
+    /// What references become where another origin may be named.
+    pub(super) fn public(&self) -> &PublicBase {
+        &self.public
+    }
+
+    /// The path under which a site knows an asset: as our URLs are written, and
+    /// as browsers write what names it in plain characters.
+    pub(super) fn logical(&self, asset: &AssetPath) -> BTreeSet<String> {
+        let mut plain = self.site.clone();
+        plain.set_path(&format!("{}{}", self.mount.path(), asset.as_str().replace('%', "%25")));
+        [self.unrooted(&self.page(asset)), self.unrooted(&plain)].into()
+    }
+
+    /// A URL as a document of any site can hold it.
+    pub(super) fn unrooted(&self, url: &Url) -> String {
+        let inside = url.origin() == self.site.origin();
+        if inside { url[Position::BeforePath..].to_owned() } else { url.to_string() }
+    }
+
+    /// The asset that a URL would name if there is one.
+    pub(super) fn asset_at(&self, url: &Url) -> Option<AssetPath> {
+        if url.origin() != self.site.origin() {
             return None;
         }
-        self.mount.asset_path(reference.url.path())
+        self.mount.asset_path(url.path())
+    }
+
+    fn asset(&self, reference: &Reference<'_>) -> Option<AssetPath> {
+        self.asset_at(reference.url)
     }
 
     fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
@@ -198,7 +267,7 @@ mod tests {
             document.references(&path, text.as_bytes(), &space(mount), &known.iter().collect());
         (
             found.assets.iter().map(AssetPath::to_string).collect(),
-            found.dangling.iter().map(Problem::to_string).collect(),
+            found.problems.iter().map(Problem::to_string).collect(),
         )
     }
 
@@ -209,7 +278,8 @@ mod tests {
         assert_eq!(kind("a.HTM"), Some(Document::Html));
         assert_eq!(kind("a/b.css"), Some(Document::Css));
         assert_eq!(kind("app.webmanifest"), Some(Document::WebManifest));
-        for other in ["css", ".css", "a.css.map", "manifest.json", "a.js", "a.svg"] {
+        assert_eq!(kind("a.min.js"), Some(Document::Script));
+        for other in ["css", ".css", "a.css.map", "manifest.json", "a.ts", "a.svg"] {
             assert_eq!(kind(other), None, "{other}");
         }
     }
@@ -238,9 +308,16 @@ mod tests {
         let path = asset("img/a b.png");
         let key = ObjectKey::for_asset(&path, &fingerprint);
         let settled = BTreeMap::from([(path, key)]);
-        let names = Names { members: &BTreeMap::new(), settled: &settled };
+        let (space, none) = (space("/"), BTreeMap::new());
+        let names = Names {
+            members: &BTreeMap::new(),
+            settled: &settled,
+            integrity: &none,
+            modules: &Graph::new(Vec::new(), &space, modules::Modules::ImportMap),
+            in_circle: false,
+        };
         let css = b"a{background:url('img/a%20b.png'),url(img/c.png)}";
-        let bytes = Document::Css.replace(&asset("app.css"), css, &space("/"), names);
+        let bytes = Document::Css.replace(&asset("app.css"), css, &space, names);
         let expected = format!(
             "a{{background:url('https://cdn.example.nl/img/a%20b.{fingerprint}.png'),url(img/c.png)}}"
         );

@@ -2,6 +2,7 @@
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::modules::Modules;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub public: PublicBase,
     /// What references become where only the page's own origin works.
     pub same_origin: PublicBase,
+    /// How modules find each other under fingerprinted names.
+    pub modules: Modules,
     /// Files that are left out.
     pub ignore: Ignore,
     /// Whether references that name no asset are refused instead of reported.
@@ -46,6 +49,7 @@ impl Options {
             mount: Mount::at("/"),
             public,
             same_origin,
+            modules: Modules::default(),
             ignore: Ignore::default(),
             strict: false,
             allow_shrink: false,

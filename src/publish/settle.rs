@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::{Document, Names, UrlSpace};
 use super::graph::{self, Component};
 use super::hash::Output;
+use super::modules::Graph;
 use super::parallel::parallel;
 use super::problem::Problem;
 use super::source::{ReadError, SourceFile};
@@ -26,6 +27,8 @@ pub(super) struct Named {
     place: usize,
     pub(super) key: ObjectKey,
     pub(super) output: Output,
+    /// Whether it was named together with others.
+    pub(super) in_circle: bool,
 }
 
 /// Names the object of every file, leaves first. The result has the order of `files`.
@@ -33,12 +36,14 @@ pub(super) fn settle(
     files: &[SourceFile],
     readings: &[Reading],
     space: &UrlSpace,
+    modules: &Graph,
 ) -> Result<Vec<Named>, Vec<Problem>> {
     let mut settled: Vec<Named> = Vec::with_capacity(files.len());
-    let mut names = BTreeMap::new();
+    let (mut names, mut integrity) = (BTreeMap::new(), BTreeMap::new());
     let mut problems = Vec::new();
     for level in graph::levels(&references(files, readings)) {
-        let settling = Settling { files, readings, space, names: &names };
+        let settling =
+            Settling { files, readings, space, modules, names: &names, integrity: &integrity };
         let first = settled.len();
         for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
             match outcome {
@@ -47,7 +52,11 @@ pub(super) fn settle(
             }
         }
         for named in &settled[first..] {
-            names.insert(files[named.place].asset.clone(), named.key.clone());
+            let asset = &files[named.place].asset;
+            names.insert(asset.clone(), named.key.clone());
+            if modules.is_mapped(asset) {
+                integrity.insert(asset.clone(), named.output.integrity.clone());
+            }
         }
     }
     settled.sort_by_key(|named| named.place);
@@ -72,7 +81,9 @@ struct Settling<'a> {
     files: &'a [SourceFile],
     readings: &'a [Reading],
     space: &'a UrlSpace,
+    modules: &'a Graph,
     names: &'a BTreeMap<AssetPath, ObjectKey>,
+    integrity: &'a BTreeMap<AssetPath, String>,
 }
 
 impl Settling<'_> {
@@ -95,7 +106,7 @@ impl Settling<'_> {
             Some(key) => key.clone(),
             None => ObjectKey::for_asset(path, &output.b3.fingerprint()),
         };
-        Ok(Named { place, key, output })
+        Ok(Named { place, key, output, in_circle: !members.is_empty() })
     }
 
     /// The names of assets that refer to each other.
@@ -143,7 +154,13 @@ impl Settling<'_> {
         if Digest::of(&bytes) != *source {
             return Err(Problem::unreadable(&file.asset, &ReadError::Changed));
         }
-        let names = Names { members, settled: self.names };
+        let names = Names {
+            members,
+            settled: self.names,
+            integrity: self.integrity,
+            modules: self.modules,
+            in_circle: !members.is_empty(),
+        };
         Ok(document.replace(&file.asset, &bytes, self.space, names))
     }
 }

@@ -32,5 +32,6 @@ pub use js::{
 pub use json::rewrite_web_manifest;
 pub use position::position;
 pub use reference::{Reference, Site};
+pub use replacements::has_only_cache_busters;
 pub use resolver::{ManifestResolver, Mount, PublicBase, PublicBaseError, Resolver};
 pub use summary::{Reason, Summary};

@@ -245,6 +245,7 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     let public = settings.public.clone();
     let mut options = Options::new(settings.channel.clone(), public, PublicBase::default());
     options.mount = settings.mount.clone();
+    options.modules = settings.modules;
     options.ignore = settings.ignore.clone();
     options
 }

@@ -1,7 +1,7 @@
 //! `[publish]`: how a tree becomes a release.
 
 use awning::manifest::Channel;
-use awning::publish::Ignore;
+use awning::publish::{Ignore, Modules};
 use awning::rewrite::{Mount, PublicBase};
 
 use super::reader::{Document, Reader};
@@ -15,6 +15,8 @@ pub(crate) struct PublishSettings {
     pub(crate) mount: Mount,
     /// What references become.
     pub(crate) public: PublicBase,
+    /// How modules find each other.
+    pub(crate) modules: Modules,
     /// Globs of files that are left out.
     pub(crate) ignore: Ignore,
 }
@@ -26,6 +28,7 @@ pub(crate) fn read(document: &mut Document<'_>) -> PublishSettings {
         channel: table.parsed("channel", Channel::parse).unwrap_or_default(),
         mount: table.parsed("mount", mount).unwrap_or_else(|| Mount::at("/")),
         public: table.parsed("public_url", PublicBase::parse).unwrap_or_default(),
+        modules: table.parsed("modules", modules).unwrap_or_default(),
         ignore: ignore(&mut table),
     };
     table.without_effect("rule");
@@ -40,6 +43,14 @@ fn ignore(table: &mut Reader<'_, '_>) -> Ignore {
         table.problem(line, format!("`publish.ignore`: {error}"));
         Ignore::default()
     })
+}
+
+fn modules(text: &str) -> Result<Modules, String> {
+    match text {
+        "import-map" => Ok(Modules::ImportMap),
+        "rewrite" => Ok(Modules::Rewrite),
+        other => Err(format!("`{other}` is neither `import-map` nor `rewrite`")),
+    }
 }
 
 /// A mount is an absolute path; `static` alone is more likely a mistake.

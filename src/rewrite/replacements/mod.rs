@@ -206,7 +206,9 @@ fn suffix_start(text: &str) -> usize {
     }
 }
 
-pub(super) fn has_only_cache_busters(url: &Url) -> bool {
+/// Whether the query of `url` names no content, only a version of it: only then
+/// is a reference replaced.
+pub fn has_only_cache_busters(url: &Url) -> bool {
     let name =
         |pair: &str| pair.split('=').next().is_some_and(|name| CACHE_BUSTERS.contains(&name));
     url.query().is_none_or(|query| query.is_empty() || query.split('&').all(name))

@@ -30,6 +30,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("lol_html", &["rewrite/html"]),
     ("mime_guess", &["asset/media.rs"]),
     ("moka", &["shield/cache/memory.rs"]),
+    ("oxc_", &["rewrite/js/"]),
     ("petgraph", &["publish/graph.rs"]),
     ("s3s", &["bucket/"]),
     ("walkdir", &["publish/scan"]),

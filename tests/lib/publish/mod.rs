@@ -3,6 +3,7 @@
 mod crash;
 mod documents;
 mod history;
+mod modules;
 mod race;
 mod refusal;
 mod release;
