@@ -205,9 +205,9 @@ impl UrlSpace {
     /// The path under which a site knows an asset: as our URLs are written, and
     /// as browsers write what names it in plain characters.
     pub(super) fn logical(&self, asset: &AssetPath) -> BTreeSet<String> {
-        let mut plain = self.site.clone();
-        plain.set_path(&format!("{}{}", self.mount.path(), asset.as_str().replace('%', "%25")));
-        [self.unrooted(&self.page(asset)), self.unrooted(&plain)].into()
+        [asset.to_url_path(), asset.to_plain_url_path()]
+            .map(|path| format!("{}{path}", self.mount.path()))
+            .into()
     }
 
     /// A URL as a document of any site can hold it.

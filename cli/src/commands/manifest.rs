@@ -69,7 +69,8 @@ impl PrintManifest {
             return Ok(());
         };
         let url_of = |key: &ObjectKey| settings.publish.public.url_of(key);
-        context.output.json(&formats::write(&stored.manifest, &url_of, format))?;
+        let mount = settings.publish.mount.path();
+        context.output.json(&formats::write(&stored.manifest, &url_of, mount, format))?;
         Ok(())
     }
 }

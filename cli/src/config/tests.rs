@@ -15,6 +15,7 @@ prefix   = "shop"
 channel    = "preview-42"
 mount      = "/static/"
 public_url = "https://cdn.example.nl"
+modules    = "rewrite"
 ignore     = ["**/*.psd"]
 [[publish.rule]]
 match = "fonts/**"
@@ -73,6 +74,7 @@ fn the_whole_interface_is_understood() {
     assert_eq!(store.layout.manifest("x"), "shop/.awning/releases/x.json");
     assert_eq!(settings.publish.channel.as_str(), "preview-42");
     assert_eq!(settings.publish.mount.path(), "/static/");
+    assert_eq!(settings.publish.modules, awning::publish::Modules::Rewrite);
     assert_eq!(settings.shield.memory_bytes_max, 64 << 20);
     assert_eq!(settings.shield.trusted_proxies.len(), 2);
 

@@ -44,13 +44,14 @@ pub enum Format {
 /// The public URL of an asset's object; `None` for other objects.
 pub type UrlOf<'a> = dyn Fn(&ObjectKey) -> Option<String> + 'a;
 
-/// The manifest as `format` has it. Entries whose key is not that of an
+/// The manifest as `format` has it, for a site on which the tree stands at
+/// `mount`: a path with a `/` at both ends. Entries whose key is not that of an
 /// asset's object have no public name, and are left out.
-pub fn write(manifest: &Manifest, url_of: &UrlOf<'_>, format: Format) -> Value {
+pub fn write(manifest: &Manifest, url_of: &UrlOf<'_>, mount: &str, format: Format) -> Value {
     match format {
         Format::Django => django::write(manifest),
         Format::Flat => flat::write(manifest, url_of),
-        Format::Importmap => importmap::write(manifest, url_of),
+        Format::Importmap => importmap::write(manifest, url_of, mount),
         Format::Propshaft => propshaft::write(manifest),
         Format::Sprockets => sprockets::write(manifest),
         Format::Vite => vite::write(manifest),

@@ -42,7 +42,7 @@ impl Drawing<'_> {
         for url in space.logical(module).into_iter().chain(plain) {
             add(map, url, &target);
         }
-        if self.is_pinned(module) {
+        if self.is_pinned(module) || self.page.taken.contains_key(module) {
             return;
         }
         if let (Some(integrity), Some(url)) =
@@ -83,6 +83,7 @@ impl Drawing<'_> {
 
     /// The one URL of a module in this page.
     fn target(&self, module: &AssetPath) -> Option<String> {
+        let module = self.page.taken.get(module).unwrap_or(module);
         let space = &self.graph.space;
         if self.is_pinned(module) {
             return Some(space.unrooted(&space.page(module)));

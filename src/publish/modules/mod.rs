@@ -76,6 +76,8 @@ pub(super) struct Page {
     inline: Script,
     /// `imports` of the page's own import map.
     own: BTreeMap<String, Url>,
+    /// Assets that the page's own import map takes others for.
+    taken: BTreeMap<AssetPath, AssetPath>,
     bar: Option<Reason>,
     /// Everything that the page refers to, in its tags and inline scripts.
     refs: BTreeSet<AssetPath>,
@@ -186,7 +188,7 @@ impl Graph {
         }
         waiting.extend(self.follow(page, &page.inline, &mut reach));
         while let Some(path) = waiting.pop() {
-            if !seen.insert(path.clone()) {
+            if !seen.insert(path.clone()) || page.taken.contains_key(&path) {
                 continue;
             }
             let Some(script) = self.scripts.get(&path) else { continue };

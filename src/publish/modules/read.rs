@@ -73,6 +73,10 @@ pub(in super::super) fn kind(path: &AssetPath) -> ScriptKind {
     }
 }
 
+fn is_url_specifier(text: &str) -> bool {
+    ["/", "./", "../"].iter().any(|start| text.starts_with(start))
+}
+
 impl Reader<'_> {
     fn page(&mut self, scripts: PageModules) -> Page {
         let mut inline = Script::default();
@@ -86,12 +90,18 @@ impl Reader<'_> {
             let named = urls.iter().filter_map(|url| self.space.asset_at(url));
             named.filter(|asset| self.known.contains(asset)).collect()
         };
+        let known = |url: &Url| self.space.asset_at(url).filter(|asset| self.known.contains(asset));
+        let taken = scripts.imports.iter().filter_map(|(specifier, address)| {
+            let url = is_url_specifier(specifier).then(|| scripts.base.join(specifier).ok())??;
+            Some((known(&url)?, known(address)?))
+        });
         let mut refs = self.found.assets.clone();
         refs.extend(inline.imports.iter().map(|import| import.asset.clone()));
         Page {
             modules: assets(&scripts.modules),
             pinned: assets(&scripts.pinned),
             classic: assets(&scripts.classic),
+            taken: taken.collect(),
             base: scripts.base,
             own: scripts.imports,
             bar: scripts.bar,

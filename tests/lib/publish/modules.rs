@@ -41,7 +41,8 @@ fn names(files: &[(&str, &str)], options: &Options) -> Manifest {
 }
 
 fn renamed(one: &Manifest, other: &Manifest) -> Vec<String> {
-    let moved = one.iter().filter(|(path, entry)| other.get(path.as_str()).unwrap().key != entry.key);
+    let moved =
+        one.iter().filter(|(path, entry)| other.get(path.as_str()).unwrap().key != entry.key);
     moved.map(|(path, _)| path.to_string()).collect()
 }
 
@@ -97,10 +98,13 @@ async fn a_page_maps_every_module_it_can_reach_from_every_url_that_leads_to_it()
 
     let a = public(&manifest, "js/a.js");
     let integrity = &manifest.get("js/a.js").unwrap().integrity;
-    let tag = format!("<script integrity=\"{integrity}\" crossorigin=\"anonymous\" type=module src={a}>");
+    let tag =
+        format!("<script integrity=\"{integrity}\" crossorigin=\"anonymous\" type=module src={a}>");
     assert!(page.contains(&tag), "{page}");
     assert!(page.starts_with("<!doctype html><meta charset=utf-8><script type=\"importmap\">"));
-    assert!(page.ends_with("<script type=module>import '/js/b.js'; import('./js/later.js')</script>"));
+    assert!(
+        page.ends_with("<script type=module>import '/js/b.js'; import('./js/later.js')</script>")
+    );
 }
 
 #[tokio::test]
@@ -156,9 +160,8 @@ async fn what_a_worker_reaches_is_rewritten_wherever_it_is_used() {
     assert_eq!(of("deep/only.js").await, format!("import '{w}'"));
     assert_eq!(of("both.js").await, format!("import '{leaf}'"));
     let own = w.replace("https://cdn.example.nl", "/_a");
-    let main = format!(
-        "import './both.js'; new Worker(new URL('{own}', globalThis.location.href))"
-    );
+    let main =
+        format!("import './both.js'; new Worker(new URL('{own}', globalThis.location.href))");
     assert_eq!(of("main.js").await, main);
     let map = map_of(&of("index.html").await);
     let mapped: Vec<_> = map["integrity"].as_object().unwrap().keys().cloned().collect();
@@ -193,9 +196,32 @@ async fn a_pages_own_map_is_kept_and_names_modules() {
 }
 
 #[tokio::test]
+async fn what_a_pages_own_map_takes_for_another_is_taken_for_it_everywhere() {
+    let files = [
+        (
+            "index.html",
+            "<script type=importmap>{\"imports\":{\"/lib/a.css\":\"./style.js\"}}</script>\
+             <script type=module src=lib/a.js></script>",
+        ),
+        ("lib/a.js", "import './a.css'"),
+        ("lib/a.css", "a{}"),
+        ("style.js", ""),
+    ];
+    let (manifest, store) = published(&files, &options()).await;
+    let page = text(&*store, &manifest.get("index.html").unwrap().key).await;
+    let style = public(&manifest, "style.js");
+    assert!(page.contains(&format!("\"https://cdn.example.nl/lib/a.css\":\"{style}\"")), "{page}");
+    assert!(page.contains(&format!("\"/lib/a.css\":\"{style}\"}}")), "{page}");
+    assert!(!page.contains(&public(&manifest, "lib/a.css")), "{page}");
+}
+
+#[tokio::test]
 async fn a_module_that_an_author_pins_keeps_its_url_everywhere() {
     let files = [
-        ("index.html", "<script type=module src=a.js integrity=sha384-x></script><script type=module src=b.js></script>"),
+        (
+            "index.html",
+            "<script type=module src=a.js integrity=sha384-x></script><script type=module src=b.js></script>",
+        ),
         ("a.js", ""),
         ("b.js", "import './a.js'"),
     ];
@@ -210,8 +236,10 @@ async fn a_module_that_an_author_pins_keeps_its_url_everywhere() {
 #[tokio::test]
 async fn a_page_that_cannot_have_a_map_keeps_logical_urls_and_says_so() {
     let csp = "<meta http-equiv=content-security-policy content=\"script-src https: 'self'\">";
-    let page = format!("{csp}<link rel=stylesheet href=a.css><script type=module src=a.js></script>");
-    let files = [("index.html", page.as_str()), ("a.js", "import './b.js'"), ("b.js", ""), ("a.css", "")];
+    let page =
+        format!("{csp}<link rel=stylesheet href=a.css><script type=module src=a.js></script>");
+    let files =
+        [("index.html", page.as_str()), ("a.js", "import './b.js'"), ("b.js", ""), ("a.css", "")];
     let (manifest, store) = published(&files, &options()).await;
     let published = text(&*store, &manifest.get("index.html").unwrap().key).await;
     let sheet = public(&manifest, "a.css");
@@ -283,7 +311,10 @@ fn scripts_are_reported_with_their_places() {
 #[test]
 fn a_script_that_nests_too_deeply_is_published_unread() {
     let deep = "[".repeat(3_000_000);
-    let files = [("deep.js", deep.as_str()), ("nested.js", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)))];
+    let files = [
+        ("deep.js", deep.as_str()),
+        ("nested.js", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))),
+    ];
     let build = build(&tree(&files), &options()).unwrap();
     let found: Vec<_> = build.warnings().iter().map(Problem::to_string).collect();
     assert_eq!(found, ["deep.js:1:1: warning: published unread: it may nest too deeply"]);
