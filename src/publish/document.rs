@@ -142,7 +142,13 @@ impl Document {
                 return None;
             }
             let asset = space.asset(reference)?;
-            space.url_of(reference.site, &asset, names.key(&asset)?)
+            let imports = self == Self::Script && reference.site == Site::Module;
+            if imports && !names.modules.names_module(&asset) {
+                return None;
+            }
+            let stays = imports && !names.modules.is_public();
+            let site = if stays { Site::SameOrigin } else { reference.site };
+            space.url_of(site, &asset, names.key(&asset)?)
         };
         let replaced = self.rewrite(path, bytes, &space.page(path), &name);
         if self == Self::Html {

@@ -5,9 +5,13 @@
 //! the page says where each module lies. The page's name then depends on every
 //! module that it can reach.
 //!
-//! No map applies within workers. So one rule: a module that can be reached
-//! from a worker, or from a script that is named by `new URL(…)` and may
-//! become one, has its specifiers rewritten, wherever it is used besides.
+//! No map applies within workers, nor in a script that is named by `new URL(…)`
+//! and may become one. So one rule: what can be reached from such scripts only
+//! has its specifiers rewritten, to URLs of the page's own origin, where a
+//! worker has to come from. A module that a page imports as well keeps its
+//! bytes and its name; workers ask for it by its logical name. Otherwise an
+//! edit of a module that both use would rename everything between it and the
+//! page that starts the worker.
 
 mod map;
 mod read;
@@ -29,7 +33,8 @@ pub(super) use read::{html, kind, script};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Modules {
     /// By an import map in each page that runs modules. A change of one module
-    /// renames that module alone.
+    /// renames that module alone. Only what no page but a worker runs is
+    /// rewritten.
     #[default]
     ImportMap,
     /// By rewritten specifiers, as pages need that awning does not publish. A
@@ -117,7 +122,7 @@ impl Graph {
         }
         let rewritten = match mode {
             Modules::Rewrite => scripts.keys().cloned().collect(),
-            Modules::ImportMap => reached_apart(&scripts, &pages),
+            Modules::ImportMap => apart_only(&scripts, &pages),
         };
         let in_maps = BTreeSet::new();
         let mut graph = Self { scripts, pages, rewritten, in_maps, mode, space: space.clone() };
@@ -131,12 +136,22 @@ impl Graph {
         self.in_maps.contains(path)
     }
 
+    /// Whether specifiers become public URLs, which any page can use.
+    pub(super) fn is_public(&self) -> bool {
+        self.mode == Modules::Rewrite
+    }
+
     /// Whether the modules that a document names by URLs get other ones there.
     pub(super) fn moves_modules(&self, path: &AssetPath) -> bool {
         match self.pages.get(path) {
             Some(page) => page.bar.is_none() || self.mode == Modules::Rewrite,
             None => self.rewritten.contains(path),
         }
+    }
+
+    /// Whether a script names the module at `path` by that module's name.
+    pub(super) fn names_module(&self, path: &AssetPath) -> bool {
+        self.mode == Modules::Rewrite || self.rewritten.contains(path)
     }
 
     /// All that a file refers to, if it has to do with modules.
@@ -167,7 +182,10 @@ impl Graph {
             return self.reach(page).modules;
         }
         match self.scripts.get(path).filter(|_| self.rewritten.contains(path)) {
-            Some(script) => script.imports.iter().map(|import| import.asset.clone()).collect(),
+            Some(script) => {
+                let imported = script.imports.iter().map(|import| &import.asset);
+                imported.filter(|asset| self.names_module(asset)).cloned().collect()
+            }
             None => BTreeSet::new(),
         }
     }
@@ -218,13 +236,29 @@ impl Graph {
     }
 }
 
-/// The scripts that run where no import map applies.
-fn reached_apart(
+/// The scripts that run only where no import map applies.
+fn apart_only(
     scripts: &BTreeMap<AssetPath, Script>,
     pages: &BTreeMap<AssetPath, Page>,
 ) -> BTreeSet<AssetPath> {
-    let everywhere = scripts.values().chain(pages.values().map(|page| &page.inline));
-    let mut waiting: Vec<&AssetPath> = everywhere.flat_map(|script| &script.apart).collect();
+    let inline = pages.values().map(|page| &page.inline);
+    let entries = scripts.values().chain(inline).flat_map(|script| &script.apart);
+    let apart = closure(scripts, entries);
+    let of_pages = pages.values().flat_map(|page| {
+        let imports = page.inline.imports.iter().map(|import| &import.asset);
+        page.modules.iter().chain(&page.pinned).chain(&page.classic).chain(imports)
+    });
+    let elsewhere = scripts.keys().filter(|path| !apart.contains(*path));
+    let shared = closure(scripts, elsewhere.chain(of_pages));
+    apart.difference(&shared).cloned().collect()
+}
+
+/// Scripts, and all that they import.
+fn closure<'a>(
+    scripts: &'a BTreeMap<AssetPath, Script>,
+    roots: impl Iterator<Item = &'a AssetPath>,
+) -> BTreeSet<AssetPath> {
+    let mut waiting: Vec<&AssetPath> = roots.collect();
     let mut reached = BTreeSet::new();
     while let Some(path) = waiting.pop() {
         let Some(script) = scripts.get(path) else { continue };

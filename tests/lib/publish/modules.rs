@@ -147,27 +147,28 @@ async fn rewritten_specifiers_need_no_map_and_circles_are_named_together() {
 }
 
 #[tokio::test]
-async fn what_a_worker_reaches_is_rewritten_wherever_it_is_used() {
+async fn what_only_a_worker_reaches_is_rewritten_and_what_a_page_shares_is_not() {
     let (manifest, store) = published(WORKER, &options()).await;
     let of = |path: &'static str| {
         let (manifest, store) = (&manifest, &store);
         async move { text(&**store, &manifest.get(path).unwrap().key).await }
     };
-    let (both, only) = (public(&manifest, "both.js"), public(&manifest, "deep/only.js"));
-    let leaf = public(&manifest, "leaf.js");
-    let w = public(&manifest, "w.js");
-    assert_eq!(of("w.js").await, format!("import '{both}'; import '{only}'"));
+    let own = |path| public(&manifest, path).replace("https://cdn.example.nl", "/_a");
+    let (only, w) = (own("deep/only.js"), own("w.js"));
+    assert_eq!(of("w.js").await, format!("import './both.js'; import '{only}'"));
     assert_eq!(of("deep/only.js").await, format!("import '{w}'"));
-    assert_eq!(of("both.js").await, format!("import '{leaf}'"));
-    let own = w.replace("https://cdn.example.nl", "/_a");
-    let main =
-        format!("import './both.js'; new Worker(new URL('{own}', globalThis.location.href))");
+    assert_eq!(of("both.js").await, "import './leaf.js'");
+    let main = format!("import './both.js'; new Worker(new URL('{w}', globalThis.location.href))");
     assert_eq!(of("main.js").await, main);
     let map = map_of(&of("index.html").await);
     let mapped: Vec<_> = map["integrity"].as_object().unwrap().keys().cloned().collect();
-    let mut expected = [both, leaf, public(&manifest, "main.js")];
+    let mut expected = ["both.js", "leaf.js", "main.js"].map(|path| public(&manifest, path));
     expected.sort();
     assert_eq!(mapped, expected, "what runs in the worker only is not the page's");
+
+    let renamed = |path| renamed_by_edit(WORKER, path, &options());
+    assert_eq!(renamed("leaf.js"), ["index.html", "leaf.js"]);
+    assert_eq!(renamed("deep/only.js"), ["deep/only.js", "index.html", "main.js", "w.js"]);
 }
 
 #[tokio::test]
