@@ -44,9 +44,11 @@ pub enum Format {
 /// The public URL of an asset's object; `None` for other objects.
 pub type UrlOf<'a> = dyn Fn(&ObjectKey) -> Option<String> + 'a;
 
-/// The manifest as `format` has it, for a site on which the tree stands at
-/// `mount`: a path with a `/` at both ends. Entries whose key is not that of an
-/// asset's object have no public name, and are left out.
+/// The manifest as `format` has it.
+///
+/// On the site the tree stands at `mount`: a path with a `/` at both ends.
+/// Entries whose key is not that of an asset's object have no public name, and
+/// are left out.
 pub fn write(manifest: &Manifest, url_of: &UrlOf<'_>, mount: &str, format: Format) -> Value {
     match format {
         Format::Django => django::write(manifest),

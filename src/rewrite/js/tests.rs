@@ -196,7 +196,7 @@ fn no_nesting_overflows_the_stack_that_was_asked_for() {
         format!("async()=>{}b", "await ".repeat(DEPTH)),
         format!("function*f(){{{}b}}", "yield ".repeat(DEPTH)),
         format!("({}", "[".repeat(DEPTH)),
-        format!("{}", "(".repeat(DEPTH)),
+        "(".repeat(DEPTH),
         format!("({}=1)", "{a:".repeat(DEPTH)),
     ];
     for source in table {
