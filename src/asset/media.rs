@@ -30,6 +30,18 @@ pub fn is_active(content_type: &str) -> bool {
     essence.ends_with("+xml") || matches!(essence, "text/html" | "text/xml" | "application/xml")
 }
 
+/// Whether a browser renders documents of this type as a page.
+pub fn is_html(content_type: &str) -> bool {
+    matches!(essence(content_type), "text/html" | "application/xhtml+xml")
+}
+
+/// Whether a browser runs files of this type as scripts or modules.
+pub fn is_script(content_type: &str) -> bool {
+    let essence = essence(content_type);
+    essence.eq_ignore_ascii_case("text/javascript")
+        || essence.eq_ignore_ascii_case("application/javascript")
+}
+
 /// Whether a file of this type is a web manifest by its name. Many are called
 /// `manifest.json`, which may be anything.
 pub fn is_web_manifest(content_type: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 /// Longest asset path in bytes. A B2 key holds 1,024 bytes; the rest is left
@@ -13,6 +13,21 @@ const PATH_BYTES_MAX: usize = 900;
 /// Everything but RFC 3986's unreserved characters and the separator.
 const URL_ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What browsers escape in the path of a URL that is written plainly, and the
+/// percent sign (WHATWG URL, "path percent-encode set").
+const PATH_ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
 /// The path of an asset, relative to the root of the published tree.
 ///
@@ -89,6 +104,14 @@ impl AssetPath {
     /// unreserved characters, so it is safe in any HTML, CSS or JSON context.
     pub fn to_url_path(&self) -> String {
         utf8_percent_encode(&self.0, URL_ESCAPED).to_string()
+    }
+
+    /// The path as browsers have it where an author wrote it plainly: `@` and
+    /// its like stand for themselves. The same asset as
+    /// [`to_url_path`](Self::to_url_path) names, but another URL to whoever
+    /// compares the two as texts, as import maps do.
+    pub fn to_plain_url_path(&self) -> String {
+        utf8_percent_encode(&self.0, PATH_ESCAPED).to_string()
     }
 }
 

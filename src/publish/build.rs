@@ -14,6 +14,7 @@ use super::hash::{Hashes, Output};
 use super::ingest::{Ingested, ingest};
 use super::keep;
 use super::lint;
+use super::modules::{self, Graph};
 use super::objects::{Made, Objects};
 use super::options::Options;
 use super::parallel::parallel;
@@ -83,14 +84,16 @@ pub fn build(
         }),
     );
     let mut readings = Vec::with_capacity(read.len());
-    let mut facts = BTreeMap::new();
-    for (file, (reading, found, said)) in scan.files.iter().zip(read) {
-        problems.extend(found);
-        readings.extend(reading);
-        facts.insert(file.asset.clone(), said);
+    let (mut facts, mut told) = (BTreeMap::new(), Vec::new());
+    for (file, read) in scan.files.iter().zip(read) {
+        problems.extend(read.problems);
+        readings.extend(read.reading);
+        facts.insert(file.asset.clone(), read.facts);
+        told.extend(read.modules.map(|modules| (file.asset.clone(), modules)));
     }
     let Ingested { hashed, logical, problems: doubtful } = ingest(source, &scan.files, &space);
     problems.extend(doubtful);
+    let modules = Graph::new(told, &space, options.modules);
     let mut kept = BTreeSet::new();
     // Where a file could not be read, nothing is published anyway.
     if readings.len() == scan.files.len() {
@@ -100,6 +103,7 @@ pub fn build(
         add_properties(&scan.files, &mut readings, &decided);
         problems.extend(unsure);
         space = space.with_properties(decided);
+        modules.order(&scan.files, &mut readings);
         let rehashed;
         (kept, rehashed) = keep::keep(&hashed, &holds(&scan.files, &readings));
         problems.extend(rehashed);
@@ -110,9 +114,11 @@ pub fn build(
         refused.for_each(|problem| problem.severity = Severity::Error);
     }
     let warnings = without_errors(problems)?;
-    let settled = settle(&scan.files, &readings, &space, &kept).map_err(BuildError::Problems)?;
+    let settled =
+        settle(&scan.files, &readings, &space, &kept, &modules).map_err(BuildError::Problems)?;
     refuse_shared_names(&scan.files, &settled)?;
-    let (manifest, objects) = assemble(scan.files, readings, settled, space, &kept, &options.rules);
+    let (manifest, objects) =
+        assemble(scan.files, readings, settled, (space, modules), &kept, &options.rules);
     let manifest = manifest.with_logical(logical);
     let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
     Ok(Build { manifest, release, objects, warnings, ignored: scan.ignored })
@@ -199,13 +205,25 @@ fn document(file: &SourceFile, options: &Options) -> Option<Document> {
     }
 }
 
+/// What reading a file came to.
+struct Read {
+    /// `None` if it cannot be read.
+    reading: Option<Reading>,
+    /// What it says of custom properties.
+    facts: Facts,
+    /// What it has to do with modules.
+    modules: Option<modules::Facts>,
+    problems: Vec<Problem>,
+    bytes: u64,
+}
+
 /// Reads all files. A file that cannot be read has a problem instead of a reading.
 fn read_all(
     files: &[SourceFile],
     space: &UrlSpace,
     options: &Options,
     events: &mut dyn FnMut(Event),
-) -> Vec<(Option<Reading>, Vec<Problem>, Facts)> {
+) -> Vec<Read> {
     let prefixes = Prefixes::known();
     let known: BTreeSet<&AssetPath> = files.iter().map(|file| &file.asset).collect();
     let (mut count, mut bytes) = (0, 0);
@@ -214,37 +232,41 @@ fn read_all(
             Some(document) if file.stamp.bytes <= DOCUMENT_BYTES_MAX => {
                 read_document(file, document, space, &known, &prefixes)
             }
-            Some(_) => read_plain(file, &prefixes).map(|(reading, mut problems, facts)| {
+            Some(_) => read_plain(file, &prefixes).map(|mut read| {
                 let message = format!("more than {DOCUMENT_BYTES_MAX} bytes: published unread");
-                problems.push(Problem::warning(&file.asset, message).of(Kind::Unparsed));
-                (reading, problems, facts)
+                read.problems.push(Problem::warning(&file.asset, message).of(Kind::Unparsed));
+                read
             }),
             None => read_plain(file, &prefixes),
         };
-        let read = match read {
-            Ok((reading, problems, facts)) => (Some(reading), problems, facts),
-            Err(error) => (None, vec![Problem::unreadable(&file.asset, &error)], Facts::default()),
-        };
-        (read, file.stamp.bytes)
+        read.unwrap_or_else(|error| Read {
+            reading: None,
+            facts: Facts::default(),
+            modules: None,
+            problems: vec![Problem::unreadable(&file.asset, &error)],
+            bytes: file.stamp.bytes,
+        })
     };
-    let read = parallel(files, read, |(_, size)| {
+    parallel(files, read, |read| {
         count += 1;
-        bytes += size;
+        bytes += read.bytes;
         events(Event::Hashed { files: count, bytes });
-    });
-    read.into_iter().map(|(read, _)| read).collect()
+    })
 }
 
-fn read_plain(
-    file: &SourceFile,
-    prefixes: &Prefixes,
-) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
+fn read_plain(file: &SourceFile, prefixes: &Prefixes) -> Result<Read, ReadError> {
     let (mut hashes, mut search) = (Hashes::default(), prefixes.search());
     file.read(|chunk| {
         search.update(chunk);
         hashes.update(chunk);
     })?;
-    Ok((Reading::Plain(hashes.output()), secrets(&file.asset, search), Facts::default()))
+    Ok(Read {
+        reading: Some(Reading::Plain(hashes.output())),
+        facts: Facts::default(),
+        modules: None,
+        problems: secrets(&file.asset, search),
+        bytes: file.stamp.bytes,
+    })
 }
 
 fn read_document(
@@ -253,20 +275,20 @@ fn read_document(
     space: &UrlSpace,
     known: &BTreeSet<&AssetPath>,
     prefixes: &Prefixes,
-) -> Result<(Reading, Vec<Problem>, Facts), ReadError> {
+) -> Result<Read, ReadError> {
     let bytes = file.read_whole()?;
     let mut search = prefixes.search();
     bytes.chunks(SEARCH_BYTES).for_each(|chunk| search.update(chunk));
     let mut problems = secrets(&file.asset, search);
     let found = document.references(&file.asset, &bytes, space, known);
-    let Found { assets, problems: wrong, facts, hold } = found;
-    problems.extend(wrong);
-    let reading = if assets.is_empty() {
+    let Found { assets, problems: more, facts, modules, hold } = found;
+    problems.extend(more);
+    let reading = Some(if assets.is_empty() {
         Reading::Plain(Output::of(&bytes))
     } else {
         Reading::Document { document, source: Digest::of(&bytes), assets, hold }
-    };
-    Ok((reading, problems, facts))
+    });
+    Ok(Read { reading, facts, modules, problems, bytes: file.stamp.bytes })
 }
 
 /// What a search found, as problems. What may be meant for browsers is told only.
@@ -294,15 +316,16 @@ fn assemble(
     files: Vec<SourceFile>,
     readings: Vec<Reading>,
     settled: Vec<Named>,
-    space: UrlSpace,
+    (space, modules): (UrlSpace, Graph),
     kept: &BTreeSet<AssetPath>,
     rules: &Rules,
 ) -> (Manifest, Objects) {
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut made = BTreeMap::new();
+    let mut integrity = BTreeMap::new();
     for ((file, reading), named) in files.into_iter().zip(readings).zip(settled) {
-        let Named { key, output, .. } = named;
+        let Named { key, output, in_circle, .. } = named;
         let (document, refs) = match reading {
             Reading::Plain(_) => (None, BTreeSet::new()),
             Reading::Document { assets, .. } if kept.contains(&file.asset) => (None, assets),
@@ -315,7 +338,7 @@ fn assemble(
             headers: policy.entry_headers(),
             integrity: output.integrity.clone(),
             key: key.clone(),
-            refs: refs.into_iter().collect(),
+            refs: modules.refs(&file.asset).unwrap_or(&refs).iter().cloned().collect(),
             size: output.size,
             stable: !policy.fingerprint.value,
             tags: policy.tags.value.iter().map(ToString::to_string).collect(),
@@ -324,9 +347,19 @@ fn assemble(
         };
         names.insert(file.asset.clone(), key);
         entries.insert(file.asset.clone(), entry);
-        made.insert(file.asset.clone(), Made { file, document, output });
+        if modules.is_mapped(&file.asset) {
+            integrity.insert(file.asset.clone(), output.integrity.clone());
+        }
+        made.insert(file.asset.clone(), Made { file, document, output, in_circle });
     }
     let manifest = Manifest::new(entries).under(rules.digest());
-    let (space, names, made) = (space.into(), names.into(), made.into());
-    (manifest, Objects { space, names, made, coder: Coder::default() })
+    let objects = Objects {
+        space: space.into(),
+        names: names.into(),
+        integrity: integrity.into(),
+        modules: modules.into(),
+        made: made.into(),
+        coder: Coder::default(),
+    };
+    (manifest, objects)
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use url::Url;
 
 use super::document::UrlSpace;
+use super::modules;
 use super::problem::{Kind, Place, Problem};
 use super::properties::{Declared, Facts};
 use crate::asset::AssetPath;
@@ -48,6 +49,8 @@ pub(super) struct Found {
     pub(super) problems: Vec<Problem>,
     /// What it says of custom properties.
     pub(super) facts: Facts,
+    /// What it has to do with modules.
+    pub(super) modules: Option<modules::Facts>,
     /// What would become of its references if its bytes stayed.
     pub(super) hold: Hold,
 }
@@ -108,24 +111,13 @@ impl<'a> Collector<'a> {
     fn with_seen(&self, see: impl FnOnce(&mut Seen)) {
         see(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
     }
-
-    /// Whether `text` leads to `asset` from where the document would be public.
-    fn leads(&self, text: &str, asset: &AssetPath) -> bool {
-        let plain = |mut url: Url| {
-            url.set_fragment(None);
-            url.set_query(None);
-            url
-        };
-        let from = self.kept.as_ref().and_then(|kept| kept.join(text).ok()).map(plain);
-        from.is_some() && from == self.space.kept(asset).map(plain)
-    }
 }
 
 impl Resolver for Collector<'_> {
     fn resolve(&self, reference: &Reference<'_>) -> Option<String> {
         if let Some(asset) = self.space.asset(reference.url) {
             let Reference { offset, text, site, .. } = *reference;
-            let leads = self.leads(text, &asset);
+            let leads = self.space.leads(self.kept.as_ref(), text, &asset);
             let text = text.to_owned();
             let collected = Collected { offset, text, asset, site, leads };
             self.with_seen(|seen| seen.references.push(collected));

@@ -7,14 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use url::{ParseError, Url};
+use url::{ParseError, Position, Url};
 
 use super::collect::{Collector, Found};
+use super::deep::with_stack;
+use super::modules::{self, Graph};
 use super::properties::Decided;
 use crate::asset::{AssetPath, ObjectKey, media};
 use crate::rewrite::{
-    Limits, Mount, PublicBase, Reference, Resolver, Site, Summary, rewrite_css, rewrite_html,
-    rewrite_json, rewrite_svg, rewrite_web_manifest,
+    Limits, Mount, PublicBase, Reference, Resolver, Site, Summary, inject_import_map, rewrite_css,
+    rewrite_html, rewrite_js, rewrite_json, rewrite_svg, rewrite_web_manifest, script_stack_bytes,
 };
 
 /// Largest document that is looked at, in bytes, as it is held in memory.
@@ -32,6 +34,7 @@ pub(super) enum Document {
     Css,
     /// Only where a rule says so: a string is not known for a URL otherwise.
     Json,
+    Script,
     Svg,
     WebManifest,
 }
@@ -55,6 +58,22 @@ pub(super) struct UrlSpace {
 pub(super) struct Names<'a> {
     pub(super) members: &'a BTreeMap<AssetPath, ObjectKey>,
     pub(super) settled: &'a BTreeMap<AssetPath, ObjectKey>,
+    /// What settled modules hold, for `integrity`.
+    pub(super) integrity: &'a BTreeMap<AssetPath, String>,
+    pub(super) modules: &'a Graph,
+    /// Whether the document is named together with others. What those hold is
+    /// not known before, so it cannot tell.
+    pub(super) in_circle: bool,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn key(&self, asset: &AssetPath) -> Option<&'a ObjectKey> {
+        self.members.get(asset).or_else(|| self.settled.get(asset))
+    }
+
+    pub(super) fn integrity(&self, asset: &AssetPath) -> Option<&'a str> {
+        self.integrity.get(asset).filter(|_| !self.in_circle).map(String::as_str)
+    }
 }
 
 impl Document {
@@ -63,6 +82,7 @@ impl Document {
         match path.split_extension().1?.to_ascii_lowercase().as_str() {
             "css" => Some(Self::Css),
             "htm" | "html" => Some(Self::Html),
+            "js" | "mjs" => Some(Self::Script),
             "svg" => Some(Self::Svg),
             "webmanifest" => Some(Self::WebManifest),
             _ => None,
@@ -77,9 +97,13 @@ impl Document {
         space: &UrlSpace,
         known: &BTreeSet<&AssetPath>,
     ) -> Found {
+        if self == Self::Script {
+            return modules::script(path, bytes, space, known);
+        }
         let collector = Collector::new(space, path);
-        let (_, summary) = self.rewrite(bytes, &space.page(path), &collector);
-        collector.found(path, bytes, known, &summary, self == Self::Json)
+        let (_, summary) = self.rewrite(path, bytes, &space.page(path), &collector);
+        let found = collector.found(path, bytes, known, &summary, self == Self::Json);
+        if self == Self::Html { modules::html(path, bytes, space, known, found) } else { found }
     }
 
     /// The document at `path` with every reference replaced whose name is known.
@@ -91,15 +115,31 @@ impl Document {
         names: Names<'_>,
     ) -> Vec<u8> {
         let properties = space.properties.get(path);
-        let naming = Naming { space, names, properties };
-        self.rewrite(bytes, &space.page(path), &naming).0
+        let moves_modules = names.modules.moves_modules(path);
+        let naming = Naming { document: self, space, names, moves_modules, properties };
+        let (replaced, _) = self.rewrite(path, bytes, &space.page(path), &naming);
+        if self == Self::Html {
+            return inject_import_map(&replaced, &names.modules.import_map(path, names));
+        }
+        replaced
     }
 
-    fn rewrite(self, bytes: &[u8], page: &Url, resolver: &dyn Resolver) -> (Vec<u8>, Summary) {
+    fn rewrite(
+        self,
+        path: &AssetPath,
+        bytes: &[u8],
+        page: &Url,
+        resolver: &dyn Resolver,
+    ) -> (Vec<u8>, Summary) {
         match self {
             Self::Css => rewrite_css(bytes, page, resolver),
             Self::Html => rewrite_html(bytes, page, resolver, Limits::default()),
             Self::Json => rewrite_json(bytes, page, resolver),
+            Self::Script => {
+                let rewrite = || rewrite_js(bytes, page, modules::kind(path), resolver);
+                with_stack(script_stack_bytes(bytes), rewrite)
+                    .unwrap_or_else(|| (bytes.to_vec(), Summary::default()))
+            }
             Self::Svg => rewrite_svg(bytes, page, resolver),
             Self::WebManifest => rewrite_web_manifest(bytes, page, resolver),
         }
@@ -108,6 +148,9 @@ impl Document {
 
 /// Answers with the names that are known.
 struct Naming<'a> {
+    document: Document,
+    /// Whether modules that the document names by URLs get other ones.
+    moves_modules: bool,
     space: &'a UrlSpace,
     names: Names<'a>,
     /// What the custom properties of the document name, by offset.
@@ -116,7 +159,11 @@ struct Naming<'a> {
 
 impl Resolver for Naming<'_> {
     fn resolve(&self, reference: &Reference<'_>) -> Option<String> {
-        self.url_of(reference.site, &self.space.asset(reference.url)?)
+        let asset = self.space.asset(reference.url)?;
+        match reference.site {
+            Site::Module => self.module(&asset),
+            site => self.url_of(site, &asset),
+        }
     }
 
     fn resolve_in_property(&self, _: &str, reference: &Reference<'_>) -> Option<String> {
@@ -125,10 +172,20 @@ impl Resolver for Naming<'_> {
 }
 
 impl Naming<'_> {
+    fn module(&self, asset: &AssetPath) -> Option<String> {
+        let modules = self.names.modules;
+        if !self.moves_modules {
+            return None;
+        }
+        if self.document != Document::Script {
+            return self.url_of(Site::Module, asset);
+        }
+        let site = if modules.is_public() { Site::Module } else { Site::SameOrigin };
+        modules.names_module(asset).then(|| self.url_of(site, asset)).flatten()
+    }
+
     fn url_of(&self, site: Site, asset: &AssetPath) -> Option<String> {
-        let Names { members, settled } = self.names;
-        let key = members.get(asset).or_else(|| settled.get(asset))?;
-        self.space.url_of(site, asset, key)
+        self.space.url_of(site, asset, self.names.key(asset)?)
     }
 }
 
@@ -160,6 +217,18 @@ impl UrlSpace {
         self.site.join(&url).ok()
     }
 
+    /// Whether `text` leads to `asset` from a document with the public URL
+    /// `from`, once both keep their own names.
+    pub(super) fn leads(&self, from: Option<&Url>, text: &str, asset: &AssetPath) -> bool {
+        let plain = |mut url: Url| {
+            url.set_fragment(None);
+            url.set_query(None);
+            url
+        };
+        let to = from.and_then(|from| from.join(text).ok()).map(plain);
+        to.is_some() && to == self.kept(asset).map(plain)
+    }
+
     /// The same, with references to these assets left as they are.
     pub(super) fn keeping(self, stable: BTreeSet<AssetPath>) -> Self {
         Self { stable, ..self }
@@ -172,10 +241,29 @@ impl UrlSpace {
 
     /// The URL of a document. That of an `index.html` is not the one of its
     /// directory, but relative references resolve the same against both.
-    fn page(&self, path: &AssetPath) -> Url {
+    pub(super) fn page(&self, path: &AssetPath) -> Url {
         let mut url = self.site.clone();
         url.set_path(&format!("{}{}", self.mount.path(), path.to_url_path()));
         url
+    }
+
+    /// What references become where another origin may be named.
+    pub(super) fn public(&self) -> &PublicBase {
+        &self.public
+    }
+
+    /// The path under which a site knows an asset: as our URLs are written, and
+    /// as browsers write what names it in plain characters.
+    pub(super) fn logical(&self, asset: &AssetPath) -> BTreeSet<String> {
+        [asset.to_url_path(), asset.to_plain_url_path()]
+            .map(|path| format!("{}{path}", self.mount.path()))
+            .into()
+    }
+
+    /// A URL as a document of any site can hold it.
+    pub(super) fn unrooted(&self, url: &Url) -> String {
+        let inside = url.origin() == self.site.origin();
+        if inside { url[Position::BeforePath..].to_owned() } else { url.to_string() }
     }
 
     /// The asset that a URL would name if there is one.
@@ -194,7 +282,10 @@ impl UrlSpace {
     fn url_of(&self, site: Site, asset: &AssetPath, key: &ObjectKey) -> Option<String> {
         match site {
             _ if self.keeps(asset) => None,
-            Site::Plain | Site::SourceMap => self.public.url_of(key),
+            Site::ScriptAsset if media::is_html(&media::content_type(asset)) => None,
+            Site::Plain | Site::SourceMap | Site::Module | Site::ScriptAsset => {
+                self.public.url_of(key)
+            }
             Site::SameOrigin => self.same_origin.url_of(key),
             Site::Embedded if media::is_active(&media::content_type(asset)) => None,
             Site::Manifest if !media::is_web_manifest(&media::content_type(asset)) => None,
@@ -242,7 +333,8 @@ mod tests {
         assert_eq!(kind("a/b.css"), Some(Document::Css));
         assert_eq!(kind("app.webmanifest"), Some(Document::WebManifest));
         assert_eq!(kind("a.svg"), Some(Document::Svg));
-        for other in ["css", ".css", "a.css.map", "manifest.json", "a.js", "a.svgz"] {
+        assert_eq!(kind("a.min.js"), Some(Document::Script));
+        for other in ["css", ".css", "a.css.map", "manifest.json", "a.ts", "a.svgz"] {
             assert_eq!(kind(other), None, "{other}");
         }
     }
@@ -271,9 +363,16 @@ mod tests {
         let path = asset("img/a b.png");
         let key = ObjectKey::for_asset(&path, &fingerprint);
         let settled = BTreeMap::from([(path, key)]);
-        let names = Names { members: &BTreeMap::new(), settled: &settled };
+        let (space, none) = (space("/"), BTreeMap::new());
+        let names = Names {
+            members: &BTreeMap::new(),
+            settled: &settled,
+            integrity: &none,
+            modules: &Graph::new(Vec::new(), &space, modules::Modules::ImportMap),
+            in_circle: false,
+        };
         let css = b"a{background:url('img/a%20b.png'),url(img/c.png)}";
-        let bytes = Document::Css.replace(&asset("app.css"), css, &space("/"), names);
+        let bytes = Document::Css.replace(&asset("app.css"), css, &space, names);
         let expected = format!(
             "a{{background:url('https://cdn.example.nl/img/a%20b.{fingerprint}.png'),url(img/c.png)}}"
         );

@@ -15,6 +15,7 @@ mod build;
 mod claim;
 mod collect;
 mod condemned;
+mod deep;
 mod diff;
 mod document;
 mod encode;
@@ -28,6 +29,7 @@ mod intent;
 mod keep;
 mod lint;
 mod log;
+mod modules;
 mod objects;
 mod occupied;
 mod options;
@@ -59,6 +61,7 @@ pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};
 pub use lint::named_problems;
+pub use modules::Modules;
 pub use options::{
     CONCURRENCY_DEFAULT, ConditionalWrites, Ignore, IgnoreError, MULTIPART_BYTES_DEFAULT, Options,
     PART_BYTES_DEFAULT, UPLOAD_BYTES_DEFAULT,

@@ -10,6 +10,7 @@ use super::document::{Document, Names, UrlSpace};
 use super::encode::{CodeError, Coder};
 use super::error::PublishError;
 use super::hash::Output;
+use super::modules::Graph;
 use super::source::{ReadError, SourceFile};
 use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::semantics::encoding::Coding;
@@ -19,6 +20,9 @@ use crate::semantics::encoding::Coding;
 pub(super) struct Objects {
     pub(super) space: Arc<UrlSpace>,
     pub(super) names: Arc<BTreeMap<AssetPath, ObjectKey>>,
+    /// What modules hold, for the `integrity` in pages.
+    pub(super) integrity: Arc<BTreeMap<AssetPath, String>>,
+    pub(super) modules: Arc<Graph>,
     pub(super) made: Arc<BTreeMap<AssetPath, Made>>,
     pub(super) coder: Coder,
 }
@@ -30,6 +34,8 @@ pub(super) struct Made {
     /// What kind of document to rewrite, if the file refers to assets.
     pub(super) document: Option<Document>,
     pub(super) output: Output,
+    /// Whether it was named together with others.
+    pub(super) in_circle: bool,
 }
 
 impl Objects {
@@ -39,7 +45,13 @@ impl Objects {
         let made = self.made.get(path).ok_or(ReadError::Changed)?;
         let bytes = made.file.read_again()?;
         let Some(document) = made.document else { return Ok(bytes) };
-        let names = Names { members: &BTreeMap::new(), settled: &self.names };
+        let names = Names {
+            members: &BTreeMap::new(),
+            settled: &self.names,
+            integrity: &self.integrity,
+            modules: &self.modules,
+            in_circle: made.in_circle,
+        };
         Ok(document.replace(path, &bytes, &self.space, names))
     }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use tokio::time::Instant;
 
+use super::modules::Modules;
 use super::rules::Rules;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
@@ -33,6 +34,8 @@ pub struct Options {
     pub public: PublicBase,
     /// What references become where only the page's own origin works.
     pub same_origin: PublicBase,
+    /// How modules find each other under fingerprinted names.
+    pub modules: Modules,
     /// Files that are left out.
     pub ignore: Ignore,
     /// What is done with each file.
@@ -93,6 +96,7 @@ impl Options {
             mount: Mount::at("/"),
             public,
             same_origin,
+            modules: Modules::default(),
             ignore: Ignore::default(),
             rules: Rules::default(),
             strict: false,

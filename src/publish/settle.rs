@@ -6,6 +6,7 @@ use super::collect::Hold;
 use super::document::{Document, Names, UrlSpace};
 use super::graph::{self, Component};
 use super::hash::Output;
+use super::modules::Graph;
 use super::parallel::parallel;
 use super::problem::Problem;
 use super::source::{ReadError, SourceFile};
@@ -27,6 +28,8 @@ pub(super) struct Named {
     place: usize,
     pub(super) key: ObjectKey,
     pub(super) output: Output,
+    /// Whether it was named together with others.
+    pub(super) in_circle: bool,
 }
 
 /// Names the object of every file, leaves first. The result has the order of
@@ -36,12 +39,21 @@ pub(super) fn settle(
     readings: &[Reading],
     space: &UrlSpace,
     kept: &BTreeSet<AssetPath>,
+    modules: &Graph,
 ) -> Result<Vec<Named>, Vec<Problem>> {
     let mut settled: Vec<Named> = Vec::with_capacity(files.len());
-    let mut names = BTreeMap::new();
+    let (mut names, mut integrity) = (BTreeMap::new(), BTreeMap::new());
     let mut problems = Vec::new();
     for level in graph::levels(&references(files, readings, space, kept)) {
-        let settling = Settling { files, readings, space, kept, names: &names };
+        let settling = Settling {
+            files,
+            readings,
+            space,
+            kept,
+            modules,
+            names: &names,
+            integrity: &integrity,
+        };
         let first = settled.len();
         for outcome in parallel(&level, |component| settling.component(component), |_| ()) {
             match outcome {
@@ -50,7 +62,11 @@ pub(super) fn settle(
             }
         }
         for named in &settled[first..] {
-            names.insert(files[named.place].asset.clone(), named.key.clone());
+            let asset = &files[named.place].asset;
+            names.insert(asset.clone(), named.key.clone());
+            if modules.is_mapped(asset) {
+                integrity.insert(asset.clone(), named.output.integrity.clone());
+            }
         }
     }
     settled.sort_by_key(|named| named.place);
@@ -85,7 +101,9 @@ struct Settling<'a> {
     readings: &'a [Reading],
     space: &'a UrlSpace,
     kept: &'a BTreeSet<AssetPath>,
+    modules: &'a Graph,
     names: &'a BTreeMap<AssetPath, ObjectKey>,
+    integrity: &'a BTreeMap<AssetPath, String>,
 }
 
 impl Settling<'_> {
@@ -109,7 +127,7 @@ impl Settling<'_> {
             None if self.kept.contains(path) => ObjectKey::of_public_name(path),
             None => ObjectKey::for_asset(path, &output.b3.fingerprint()),
         };
-        Ok(Named { place, key, output })
+        Ok(Named { place, key, output, in_circle: !members.is_empty() })
     }
 
     /// The names of assets that refer to each other.
@@ -160,7 +178,13 @@ impl Settling<'_> {
         if self.kept.contains(&file.asset) {
             return Ok(bytes);
         }
-        let names = Names { members, settled: self.names };
+        let names = Names {
+            members,
+            settled: self.names,
+            integrity: self.integrity,
+            modules: self.modules,
+            in_circle: !members.is_empty(),
+        };
         Ok(document.replace(&file.asset, &bytes, self.space, names))
     }
 }

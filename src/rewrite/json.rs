@@ -226,7 +226,7 @@ fn text(value: &RawValue) -> Option<String> {
 }
 
 /// Whether an import map reads `text` as a URL; `lodash` is none.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     ["/", "./", "../"].iter().any(|start| text.starts_with(start)) || Url::parse(text).is_ok()
 }
 

@@ -8,6 +8,8 @@ mod charset;
 mod css;
 mod excerpt;
 mod html;
+mod import_map;
+mod js;
 mod json;
 mod policy;
 mod position;
@@ -21,10 +23,17 @@ mod svg;
 
 pub use charset::charset_is_safe;
 pub use css::rewrite_css;
-pub use html::{HtmlRewriter, Limits, rewrite_html};
+pub use html::{
+    HtmlRewriter, ImportMap, Limits, PageModules, inject_import_map, page_modules, rewrite_html,
+};
+pub use js::{
+    ScriptFault, ScriptKind, ScriptReference, ScriptUse, rewrite_js, script_references,
+    script_stack_bytes,
+};
 pub use json::{rewrite_json, rewrite_web_manifest};
 pub use position::{Positions, position};
 pub use reference::{PropertyUse, Reference, Site};
+pub use replacements::has_only_cache_busters;
 pub use resolver::{ManifestResolver, Mount, PublicBase, PublicBaseError, Resolver};
 pub use summary::{Reason, Summary};
 pub use svg::rewrite_svg;

@@ -66,6 +66,20 @@ impl Policies {
         self.0.iter().any(|directive| directive.sources.iter().any(is_hash))
     }
 
+    /// Whether a script between tags may run: one without a nonce, or with this.
+    pub(super) fn admit_inline_script(&self, nonce: Option<&str>) -> bool {
+        let named = nonce.map(|nonce| format!("'nonce-{nonce}'"));
+        self.ruling(Fetch::Script).all(|sources| {
+            let any = |is: &dyn Fn(&str) -> bool| {
+                sources.iter().any(|source| is(&source.to_ascii_lowercase()))
+            };
+            let bound = any(&|s| s.starts_with("'nonce-") || s.starts_with("'sha"));
+            let open =
+                any(&|s| s == "'unsafe-inline'") && !bound && !any(&|s| s == "'strict-dynamic'");
+            open || sources.iter().any(|source| named.as_ref() == Some(source))
+        })
+    }
+
     /// Whether something of `kinds` loads from `from`, but would not from `to`,
     /// in the document at `page`.
     pub(super) fn bar(&self, kinds: &[Fetch], from: &Url, to: &Url, page: &Url) -> bool {
@@ -183,6 +197,28 @@ mod tests {
             policies.add(policy);
             let to = Url::parse(to).unwrap();
             assert_eq!(policies.bar(kinds, &from, &to, &page), *barred, "{policy}");
+        }
+    }
+
+    #[test]
+    fn an_inline_script_runs_where_a_policy_says_so() {
+        let table = [
+            ("", None, true),
+            ("img-src 'self'", None, true),
+            ("script-src 'self'", None, false),
+            ("default-src 'self'", Some("x"), false),
+            ("script-src 'self' 'unsafe-inline'", None, true),
+            ("script-src 'unsafe-inline' 'nonce-AbC'", None, false),
+            ("script-src 'unsafe-inline' 'sha256-x'", None, false),
+            ("script-src 'nonce-AbC'", Some("AbC"), true),
+            ("script-src 'nonce-AbC'", Some("abc"), false),
+            ("script-src 'nonce-AbC', script-src 'self'", Some("AbC"), false),
+            ("script-src 'self'; script-src-elem 'unsafe-inline'", None, true),
+        ];
+        for (policy, nonce, admitted) in table {
+            let mut policies = Policies::default();
+            policies.add(policy);
+            assert_eq!(policies.admit_inline_script(nonce), admitted, "{policy} {nonce:?}");
         }
     }
 

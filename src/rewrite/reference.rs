@@ -45,4 +45,11 @@ pub enum Site {
     /// A source map. It may be named from anywhere, and only tools for
     /// developers read it: nothing is broken where it is missing.
     SourceMap,
+    /// A module that the document runs, preloads or imports. Whether it becomes
+    /// the module's name is one decision for the whole document, because a
+    /// module that has two URLs runs twice.
+    Module,
+    /// What a script names relative to itself. HTML is left alone: it acts, as
+    /// where it is [`Embedded`](Self::Embedded).
+    ScriptAsset,
 }

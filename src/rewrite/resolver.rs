@@ -102,6 +102,11 @@ impl PublicBase {
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 
+    /// What public URLs begin with, without a `/` at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The public URL of an asset's object; `None` for other objects.
     pub fn url_of(&self, key: &ObjectKey) -> Option<String> {
         let path = AssetPath::parse(key.public_name()?).ok()?;
@@ -132,7 +137,10 @@ impl Resolver for ManifestResolver {
         let path = self.mount.asset_path(reference.url.path())?;
         let entry = self.entry(path.as_str()).filter(|entry| !entry.stable)?;
         match reference.site {
-            Site::Plain | Site::SourceMap => self.public.url_of(&entry.key),
+            Site::ScriptAsset if media::is_html(&entry.content_type) => None,
+            Site::Plain | Site::SourceMap | Site::Module | Site::ScriptAsset => {
+                self.public.url_of(&entry.key)
+            }
             Site::SameOrigin => self.same_origin.url_of(&entry.key),
             Site::Embedded if media::is_active(&entry.content_type) => None,
             Site::Manifest if !media::is_web_manifest(&entry.content_type) => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metrics::Metrics;
 use super::origin::Fault;
 use super::wanted::Page;
-use crate::rewrite::{Limits, Reference, Resolver, Summary, rewrite_html};
+use crate::rewrite::{Limits, Reference, Resolver, Site, Summary, rewrite_html};
 
 /// How much longer than the page itself its rewritten form may be, at least.
 const GROWTH_BYTES: u64 = 64 * 1024;
@@ -35,6 +35,11 @@ pub(crate) async fn render(
 
 fn rendered(bytes: Vec<u8>, page: &Page, bytes_max: u64) -> (Vec<u8>, Summary) {
     let resolver = |reference: &Reference<'_>| {
+        // Which modules a page has under which URL was settled, with its import
+        // map, when it was published; one that moved alone would run twice.
+        if reference.site == Site::Module {
+            return None;
+        }
         page.resolvers.iter().find_map(|resolver| resolver.resolve(reference))
     };
     let (rewritten, summary) = rewrite_html(&bytes, &page.url, &resolver, Limits::standard());

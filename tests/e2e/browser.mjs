@@ -82,6 +82,13 @@ async function use(context) {
   await page.fill("#plafond", "300");
   await page.waitForFunction(() => /Ruim/.test(document.querySelector("[data-passen] output").textContent));
   check("a module is fetched when it is first needed", []);
+  await page.waitForFunction(() => /van \d+ cm/.test(document.querySelector("[data-passen] img[alt]")?.alt));
+  check("a worker of modules answers", []);
+  check("a module's own image is drawn", await page.evaluate(async () => {
+    const img = document.querySelector("[data-passen] img");
+    await img.decode();
+    return img.naturalWidth ? [] : ["no"];
+  }));
   await page.click("[data-lichtknop]");
   const scheme = await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
   check("the light switch works", scheme === "dark" ? [] : [scheme]);

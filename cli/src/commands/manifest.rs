@@ -2,7 +2,7 @@
 
 use awning::asset::ObjectKey;
 use awning::manifest::{Manifest, formats};
-use awning::rewrite::PublicBase;
+use awning::rewrite::{Mount, PublicBase};
 use awning::store::s3::Profile;
 use clap::{Args, ValueEnum};
 
@@ -43,11 +43,18 @@ pub(crate) enum Format {
 
 impl Format {
     /// The manifest in this format.
-    pub(crate) fn bytes(self, manifest: &Manifest, public: &PublicBase) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn bytes(
+        self,
+        manifest: &Manifest,
+        public: &PublicBase,
+        mount: &Mount,
+    ) -> anyhow::Result<Vec<u8>> {
         let url_of = |key: &ObjectKey| public.url_of(key);
         Ok(match self.of_another_tool() {
             None => manifest.to_bytes()?.1,
-            Some(format) => serde_json::to_vec(&formats::write(manifest, &url_of, format))?,
+            Some(format) => {
+                serde_json::to_vec(&formats::write(manifest, &url_of, mount.path(), format))?
+            }
         })
     }
 
@@ -79,7 +86,8 @@ impl PrintManifest {
             return Ok(());
         };
         let url_of = |key: &ObjectKey| settings.publish.public.url_of(key);
-        context.output.json(&formats::write(&stored.manifest, &url_of, format))?;
+        let mount = settings.publish.mount.path();
+        context.output.json(&formats::write(&stored.manifest, &url_of, mount, format))?;
         Ok(())
     }
 }

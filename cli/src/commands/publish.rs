@@ -274,7 +274,7 @@ impl<S: ObjectWrite> Publisher<S> {
             return Ok(Outcome::Planned(Box::new(plan)));
         }
         let summary = Summary::of(&plan, options);
-        let manifests = Prepared::of(manifests, plan.manifest(), &options.public)?;
+        let manifests = Prepared::of(manifests, plan.manifest(), options)?;
         if plan.is_current() {
             manifests.put()?;
             return Ok(Outcome::Unchanged(summary));
@@ -409,6 +409,7 @@ pub(crate) fn options(settings: &PublishSettings) -> Options {
     let public = settings.public.clone();
     let mut options = Options::new(settings.channel.clone(), public, PublicBase::default());
     options.mount = settings.mount.clone();
+    options.modules = settings.modules;
     options.ignore = settings.ignore.clone();
     settings.transfer.set(&mut options);
     options.rules = settings.rules.clone();

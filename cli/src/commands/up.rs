@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use awning::asset::KeyLayout;
 use awning::clock::Clock;
+use awning::publish::Modules;
 use awning::rewrite::{Mount, PublicBase};
 use awning::shield::Shield;
 use awning::shield::config::{Config, Limits, MountedChannel, Serve, SiteConfig};
@@ -140,6 +141,10 @@ impl Up {
         let mut options = options(&settings.publish);
         options.mount = self.mount(settings);
         options.public = PublicBase::default();
+        if self.upstream.is_some() {
+            // Its pages get no import map from here.
+            options.modules = Modules::Rewrite;
+        }
         // On one machine the author decides, and deleting half a site is ordinary work.
         options.allow_shrink = true;
         let layout = KeyLayout::default();

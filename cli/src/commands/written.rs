@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use awning::manifest::Manifest;
-use awning::rewrite::PublicBase;
+use awning::publish::Options;
 use clap::ValueEnum as _;
 use tempfile::NamedTempFile;
 
@@ -92,11 +92,11 @@ impl Prepared {
     pub(crate) fn of(
         files: &[Written],
         manifest: &Manifest,
-        public: &PublicBase,
+        options: &Options,
     ) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for written in files {
-            let bytes = written.format.bytes(manifest, public)?;
+            let bytes = written.format.bytes(manifest, &options.public, &options.mount)?;
             let prepared = written.prepare(&bytes).map_err(|error| written.unwritable(error))?;
             all.push((prepared, written.clone()));
         }

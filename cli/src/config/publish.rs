@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use awning::manifest::Channel;
-use awning::publish::{Ignore, Rules};
+use awning::publish::{Ignore, Modules, Rules};
 use awning::rewrite::{Mount, PublicBase};
 
 use super::environment::Environment;
@@ -20,6 +20,8 @@ pub(crate) struct PublishSettings {
     pub(crate) mount: Mount,
     /// What references become.
     pub(crate) public: PublicBase,
+    /// How modules find each other.
+    pub(crate) modules: Modules,
     /// Globs of files that are left out.
     pub(crate) ignore: Ignore,
     /// How it is sent.
@@ -48,6 +50,7 @@ pub(crate) fn read(document: &mut Document<'_>, environment: &Environment) -> Pu
         channel: table.parsed("channel", Channel::parse).unwrap_or_default(),
         mount: table.parsed("mount", mount).unwrap_or_else(|| Mount::at("/")),
         public: table.parsed("public_url", PublicBase::parse).unwrap_or_default(),
+        modules: table.parsed("modules", modules).unwrap_or_default(),
         ignore: ignore(&mut table),
         transfer: transfer::read(&mut table),
         rules,
@@ -77,6 +80,14 @@ fn platform_cache(environment: &Environment) -> Option<PathBuf> {
     let absolute = |name| environment.exact(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(caches.join(CACHE_DIRECTORY))
+}
+
+fn modules(text: &str) -> Result<Modules, String> {
+    match text {
+        "import-map" => Ok(Modules::ImportMap),
+        "rewrite" => Ok(Modules::Rewrite),
+        other => Err(format!("`{other}` is neither `import-map` nor `rewrite`")),
+    }
 }
 
 /// A mount is an absolute path; `static` alone is more likely a mistake.

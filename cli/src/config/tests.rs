@@ -16,6 +16,7 @@ prefix   = "shop"
 channel    = "preview-42"
 mount      = "/static/"
 public_url = "https://cdn.example.nl"
+modules    = "rewrite"
 ignore     = ["**/*.psd"]
 [[publish.rule]]                       # for each property the first matching rule decides
 match         = "fonts/**"
@@ -112,6 +113,7 @@ fn the_whole_interface_is_understood() {
     assert_eq!(fonts.tags.value[0].as_str(), "fonts");
     assert!(fonts.fingerprint.value && fonts.fingerprint.rule == Some(0));
     assert_eq!(settings.publish.rule_places[1], "awning.toml:19");
+    assert_eq!(settings.publish.modules, awning::publish::Modules::Rewrite);
     assert_eq!(settings.shield.memory_bytes_max, 64 << 20);
     assert_eq!(settings.shield.trusted_proxies.len(), 2);
 

@@ -44,13 +44,16 @@ pub enum Format {
 /// The public URL of an asset's object; `None` for other objects.
 pub type UrlOf<'a> = dyn Fn(&ObjectKey) -> Option<String> + 'a;
 
-/// The manifest as `format` has it. Entries whose key is not that of an
-/// asset's object have no public name, and are left out.
-pub fn write(manifest: &Manifest, url_of: &UrlOf<'_>, format: Format) -> Value {
+/// The manifest as `format` has it.
+///
+/// On the site the tree stands at `mount`: a path with a `/` at both ends.
+/// Entries whose key is not that of an asset's object have no public name, and
+/// are left out.
+pub fn write(manifest: &Manifest, url_of: &UrlOf<'_>, mount: &str, format: Format) -> Value {
     match format {
         Format::Django => django::write(manifest),
         Format::Flat => flat::write(manifest, url_of),
-        Format::Importmap => importmap::write(manifest, url_of),
+        Format::Importmap => importmap::write(manifest, url_of, mount),
         Format::Propshaft => propshaft::write(manifest),
         Format::Sprockets => sprockets::write(manifest),
         Format::Vite => vite::write(manifest),
@@ -87,9 +90,7 @@ fn asked(manifest: &Manifest) -> impl Iterator<Item = (&str, &Entry, &str)> {
 
 /// Whether a browser runs objects of this type as scripts or modules.
 fn is_script(entry: &Entry) -> bool {
-    let essence = media::essence(&entry.content_type);
-    essence.eq_ignore_ascii_case("text/javascript")
-        || essence.eq_ignore_ascii_case("application/javascript")
+    media::is_script(&entry.content_type)
 }
 
 #[cfg(test)]

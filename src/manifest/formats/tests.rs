@@ -46,6 +46,8 @@ fn small() -> Manifest {
     ])
 }
 
+const MOUNT: &str = "/static/";
+
 /// `https://cdn.example/` before the name, escaped.
 fn url_of(key: &ObjectKey) -> Option<String> {
     let name = path(key.public_name()?);
@@ -54,9 +56,9 @@ fn url_of(key: &ObjectKey) -> Option<String> {
 
 #[track_caller]
 fn says(manifest: &Manifest, format: Format, expected: &Value) {
-    let document = write(manifest, &url_of, format);
+    let document = write(manifest, &url_of, MOUNT, format);
     assert_eq!(document, *expected, "{document:#}");
-    assert_eq!(write(&manifest.clone(), &url_of, format).to_string(), document.to_string());
+    assert_eq!(write(&manifest.clone(), &url_of, MOUNT, format).to_string(), document.to_string());
 }
 
 #[test]
@@ -101,10 +103,28 @@ fn flat_has_public_urls() {
 fn an_import_map_has_scripts_by_path_and_by_plain_url_with_integrity() {
     let url = "https://cdn.example/js/app.abcdefghijklmn23.js";
     let expected = json!({
-        "imports": { "https://cdn.example/js/app.js": url, "js/app.js": url },
+        "imports": {
+            "/static/js/app.js": url,
+            "https://cdn.example/js/app.js": url,
+            "js/app.js": url,
+        },
         "integrity": { url: "sha384-app.js" },
     });
     says(&small(), Format::Importmap, &expected);
+}
+
+#[test]
+fn an_import_map_has_each_url_as_it_is_written_and_as_it_is_escaped() {
+    let document = write(&manifest(&[("@x/a b.js", &[])]), &url_of, MOUNT, Format::Importmap);
+    let keys: Vec<_> = document["imports"].as_object().unwrap().keys().collect();
+    let expected = [
+        "/static/%40x/a%20b.js",
+        "/static/@x/a%20b.js",
+        "@x/a b.js",
+        "https://cdn.example/%40x/a%20b.js",
+        "https://cdn.example/@x/a%20b.js",
+    ];
+    assert_eq!(keys, expected);
 }
 
 #[test]
@@ -114,7 +134,7 @@ fn an_import_map_does_not_lead_a_name_that_was_kept_to_itself() {
     entry.key = ObjectKey::of_public_name(&kept);
     let url = "https://cdn.example/js/chunk-9c68.js";
     let expected = json!({
-        "imports": { "js/chunk-9c68.js": url },
+        "imports": { "/static/js/chunk-9c68.js": url, "js/chunk-9c68.js": url },
         "integrity": { url: "sha384-chunk-9c68.js" },
     });
     says(&Manifest::new(BTreeMap::from([(kept, entry)])), Format::Importmap, &expected);
@@ -190,7 +210,7 @@ fn vite_tells_the_references_of_a_script_apart() {
         ("b.css", &[]),
         ("dep.js", &[]),
     ]);
-    let document = write(&manifest, &url_of, Format::Vite);
+    let document = write(&manifest, &url_of, MOUNT, Format::Vite);
     let script = json!({
         "assets": ["a.abcdefghijklmn23.svg"],
         "css": ["a.abcdefghijklmn23.css"],
@@ -233,7 +253,7 @@ fn no_format_names_an_object_that_is_not_an_assets() {
         Format::Vite,
         Format::Webpack,
     ] {
-        let document = write(&manifest, &url_of, format).to_string();
+        let document = write(&manifest, &url_of, MOUNT, format).to_string();
         assert!(!document.contains("other.js"), "{format:?}: {document}");
     }
 }
@@ -265,7 +285,7 @@ fn a_stable_asset_has_its_logical_name_and_no_integrity_in_every_format() {
         (Format::Webpack, "/js~1app.js", json!("js/app.js")),
     ];
     for (format, pointer, expected) in table {
-        let document = write(&manifest, &url_of, format);
+        let document = write(&manifest, &url_of, "/", format);
         assert_eq!(document.pointer(pointer), Some(&expected), "{format:?}: {document:#}");
     }
 }

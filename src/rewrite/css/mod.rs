@@ -50,7 +50,9 @@ pub(super) fn references(
         Seen::Url(Found { text, span, property, site }) => {
             let occurrence = Occurrence { text, span, site, bar: None };
             match property.filter(|_| is_relative(text)) {
-                None => replacements.consider(excerpt, &occurrence),
+                None => {
+                    replacements.consider(excerpt, &occurrence);
+                }
                 // It is resolved where `var()` is used, which may be another sheet.
                 Some(name) => replacements.consider_in(name, excerpt, &occurrence),
             }

@@ -10,7 +10,7 @@ use super::super::excerpt::Excerpt;
 use super::super::policy::{Fetch, Policies};
 use super::super::replacements::{Occurrence, Replacements};
 use super::super::splice::{Edit, splice};
-use super::super::{Reason, Resolver, Summary, json, srcset};
+use super::super::{Reason, Reference, Resolver, Site, Summary, json, srcset};
 use super::Limits;
 use super::oracle::{Found, Oracle, Step};
 use super::sites::{Content, Form, Use};
@@ -193,6 +193,10 @@ impl Document {
             let excerpt = Excerpt::verbatim(raw, at.start);
             let is_map = content == Content::ImportMap;
             let loads = if is_map { &[Fetch::Script] } else { Fetch::SHEET };
+            let as_module = |reference: &Reference<'_>| {
+                resolver.resolve(&Reference { site: Site::Module, ..reference.clone() })
+            };
+            let resolver: &dyn Resolver = if is_map { &as_module } else { resolver };
             let replacements = Replacements::new(resolver, &self.page, &self.base);
             let mut replacements = replacements.under(&self.policies, loads);
             match content {

@@ -6,8 +6,10 @@
 //! stand. Whatever happens to the oracle, each byte leaves once and in order.
 
 mod document;
+mod modules;
 mod oracle;
 mod sites;
+mod tags;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use url::Url;
 
 use super::{Reason, Resolver, Summary};
 use document::Document;
+
+pub use modules::{ImportMap, PageModules, inject_import_map, page_modules};
 
 /// How much memory one document may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -177,7 +177,7 @@ fn inspect_values(element: &Element<'_, '_>, tag: &str, seen: &Seen) {
     let mut values = Vec::new();
     for &(name, form, site) in spots.iter().chain([&style]) {
         let Some(at) = place(element, name) else { continue };
-        let credentials = credentials.filter(|_| site == Site::Plain);
+        let credentials = credentials.filter(|_| matches!(site, Site::Plain | Site::Module));
         let bar = integrity.or(credentials).filter(|_| form != Form::Style);
         let loads = sites::loads(tag, name, &rel, &as_);
         values.push((at.start, Found::Value { at, use_: Use { form, site, loads }, bar }));

@@ -58,6 +58,8 @@ const IMG: &[Spot] = &[
     ("data-srcset", Form::Srcset, Site::Plain),
 ];
 const SRC: &[Spot] = &[("src", Form::Url, Site::Plain)];
+const MODULE: &[Spot] = &[("src", Form::Url, Site::Module)];
+const LINK_MODULE: &[Spot] = &[("href", Form::Url, Site::Module)];
 const VIDEO: &[Spot] = &[("src", Form::Url, Site::Plain), ("poster", Form::Url, Site::Plain)];
 const BACKGROUND: &[Spot] = &[("background", Form::Url, Site::Plain)];
 const LINK: &[Spot] =
@@ -75,10 +77,11 @@ const SVG_USE: &[Spot] =
     &[("href", Form::Url, Site::SameOrigin), ("xlink:href", Form::Url, Site::SameOrigin)];
 
 /// The attributes of an HTML element. `rel` and `as_` are those of a `link`,
-/// `type_` that of an `input`.
+/// `type_` that of an `input` or `script`.
 pub(super) fn html(tag: &str, rel: &str, as_: &str, type_: &str) -> &'static [Spot] {
     match tag {
         "img" | "image" | "source" => IMG,
+        "script" if type_.trim().eq_ignore_ascii_case("module") => MODULE,
         "audio" | "script" => SRC,
         "video" => VIDEO,
         "input" if type_.eq_ignore_ascii_case("image") => SRC,
@@ -145,16 +148,18 @@ fn link(rel: &str, as_: &str) -> &'static [Spot] {
         let stays = ["document", "fetch", "frame", "iframe", "sharedworker", "worker"];
         return if stays.iter().any(|kind| as_.eq_ignore_ascii_case(kind)) { &[] } else { LINK };
     }
+    if is("modulepreload") {
+        return LINK_MODULE;
+    }
     if LINK_RELS.into_iter().any(is) { LINK } else { &[] }
 }
 
-const LINK_RELS: [&str; 7] = [
+const LINK_RELS: [&str; 6] = [
     "apple-touch-icon",
     "apple-touch-icon-precomposed",
     "apple-touch-startup-image",
     "icon",
     "mask-icon",
-    "modulepreload",
     "stylesheet",
 ];
 

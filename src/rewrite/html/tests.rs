@@ -8,7 +8,8 @@ use crate::rewrite::{Reference, Site};
 fn ours(reference: &Reference<'_>) -> Option<String> {
     let own = reference.url.host_str() == Some("shop.nl");
     let name = reference.url.path().strip_prefix("/s/").filter(|_| own)?;
-    let base = if reference.site == Site::Plain { "https://c.nl" } else { "/_a" };
+    let anywhere = matches!(reference.site, Site::Plain | Site::Module);
+    let base = if anywhere { "https://c.nl" } else { "/_a" };
     Some(format!("{base}/{}", name.replace('.', ".fp.")))
 }
 

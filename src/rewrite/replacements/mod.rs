@@ -56,15 +56,16 @@ impl<'r> Replacements<'r> {
         self
     }
 
-    /// Decides on one occurrence. Occurrences come in the order of the document.
-    pub(super) fn consider(&mut self, excerpt: &Excerpt<'_>, found: &Occurrence<'_>) {
+    /// Decides on one occurrence, and tells whether it is replaced. Occurrences
+    /// come in the order of the document.
+    pub(super) fn consider(&mut self, excerpt: &Excerpt<'_>, found: &Occurrence<'_>) -> bool {
         if found.text.len() > URL_BYTES_MAX || !excerpt.is_legible(&found.span) {
-            return;
+            return false;
         }
-        let Some(url) = self.resolve(found.text) else { return };
+        let Some(url) = self.resolve(found.text) else { return false };
         let wording = Wording::of(excerpt, found);
         let answer = self.resolver.resolve(&wording.reference(&url, found.site));
-        self.take(found, &wording, &url, answer);
+        self.take(found, &wording, &url, answer)
     }
 
     /// Decides on one occurrence that is relative, and stands in the value of
@@ -83,7 +84,9 @@ impl<'r> Replacements<'r> {
         let reference = wording.reference(&url, found.site);
         match self.resolver.resolve_in_property(name, &reference) {
             None => self.skip(Reason::Property),
-            answer => self.take(found, &wording, &url, answer),
+            answer => {
+                self.take(found, &wording, &url, answer);
+            }
         }
     }
 
@@ -98,15 +101,24 @@ impl<'r> Replacements<'r> {
         wording: &Wording<'_>,
         url: &Url,
         answer: Option<String>,
-    ) {
-        let Some(answer) = answer else { return };
+    ) -> bool {
+        let Some(answer) = answer else { return false };
         match self.edit(found, wording, url, &answer) {
             Ok(edit) => {
                 self.edits.push(edit);
                 self.summary.rewritten += 1;
+                true
             }
-            Err(reason) => self.skip(reason),
+            Err(reason) => {
+                self.skip(reason);
+                false
+            }
         }
+    }
+
+    /// Adds what has to change together with the occurrence before it.
+    pub(super) fn also(&mut self, edit: Edit) {
+        self.edits.push(edit);
     }
 
     /// Puts a path in the place of a relative URL, so that it names the same
@@ -230,7 +242,9 @@ fn suffix_start(text: &str) -> usize {
     }
 }
 
-fn has_only_cache_busters(url: &Url) -> bool {
+/// Whether the query of `url` names no content, only a version of it: only then
+/// is a reference replaced.
+pub fn has_only_cache_busters(url: &Url) -> bool {
     let name =
         |pair: &str| pair.split('=').next().is_some_and(|name| CACHE_BUSTERS.contains(&name));
     url.query().is_none_or(|query| query.is_empty() || query.split('&').all(name))

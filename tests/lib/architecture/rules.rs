@@ -31,6 +31,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("lol_html", &["rewrite/html"]),
     ("mime_guess", &["asset/media.rs"]),
     ("moka", &["shield/cache/memory.rs"]),
+    ("oxc_", &["rewrite/js/"]),
     ("petgraph", &["publish/graph.rs"]),
     ("quick_xml", &["rewrite/svg/"]),
     ("s3s", &["bucket/"]),

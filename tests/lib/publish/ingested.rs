@@ -81,7 +81,7 @@ fn a_vite_manifest_comes_out_as_it_went_in() {
         manifest.get("assets/main-BsQK3x9d.js")
     );
     let url_of = |key: &ObjectKey| options().public.url_of(key);
-    let written = formats::write(&manifest, &url_of, Format::Vite);
+    let written = formats::write(&manifest, &url_of, "/", Format::Vite);
     let original: Value = serde_json::from_str(VITE[0].1).unwrap();
     for (key, chunk) in original.as_object().unwrap() {
         let mut found = written[key].clone();
@@ -90,9 +90,9 @@ fn a_vite_manifest_comes_out_as_it_went_in() {
     }
     assert_eq!(written["assets/main-B82i24dw.css"].get("isEntry"), None);
     assert_eq!(written.get("assets/main-BsQK3x9d.js"), None, "it has the key that Vite gave it");
-    let flat = formats::write(&manifest, &url_of, Format::Flat);
+    let flat = formats::write(&manifest, &url_of, "/", Format::Flat);
     assert_eq!(flat["src/late.ts"], json!("https://cdn.example.nl/assets/late-Cx82Kd9a.js"));
-    let map = formats::write(&manifest, &url_of, Format::Importmap);
+    let map = formats::write(&manifest, &url_of, "/", Format::Importmap);
     assert_eq!(map["imports"]["src/late.ts"], flat["src/late.ts"]);
 }
 
@@ -156,7 +156,7 @@ fn the_entrypoints_of_webpack_are_chunks_for_vites_readers() {
         ("app.1a1b2c3d.css", ""),
     ];
     let manifest = manifest(&files);
-    let written = formats::write(&manifest, &|key| options().public.url_of(key), Format::Vite);
+    let written = formats::write(&manifest, &|key| options().public.url_of(key), "/", Format::Vite);
     let mut app = written["app"].clone();
     app.as_object_mut().unwrap().remove("integrity").unwrap();
     let expected = json!({

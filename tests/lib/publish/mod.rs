@@ -5,6 +5,7 @@ mod crash;
 mod documents;
 mod history;
 mod ingested;
+mod modules;
 mod pacing;
 mod parts;
 mod preview;

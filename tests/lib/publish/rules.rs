@@ -215,11 +215,11 @@ async fn a_stable_asset_keeps_its_url_everywhere() {
     assert!(sheet.contains("url(https://cdn.example.nl/b."), "{sheet}");
 
     let public = PublicBase::parse("https://cdn.example.nl").unwrap();
-    let flat = formats::write(&release.manifest, &|key| public.url_of(key), Format::Flat);
+    let flat = formats::write(&release.manifest, &|key| public.url_of(key), "/", Format::Flat);
     assert_eq!(flat["sw.js"], "https://cdn.example.nl/sw.js");
     assert_eq!(flat["logo.png"], "https://cdn.example.nl/logo.png");
     assert_ne!(flat["b.png"], "https://cdn.example.nl/b.png");
-    let map = formats::write(&release.manifest, &|key| public.url_of(key), Format::Importmap);
+    let map = formats::write(&release.manifest, &|key| public.url_of(key), "/", Format::Importmap);
     assert_eq!(map["imports"]["sw.js"], "https://cdn.example.nl/sw.js");
     assert_eq!(map["integrity"].as_object().unwrap().len(), 0, "{map}");
 
