@@ -112,7 +112,7 @@ fn the_whole_interface_is_understood() {
     let fonts = settings.publish.rules.for_path(&fonts);
     assert_eq!(fonts.tags.value[0].as_str(), "fonts");
     assert!(fonts.fingerprint.value && fonts.fingerprint.rule == Some(0));
-    assert_eq!(settings.publish.rule_places[1], "awning.toml:19");
+    assert_eq!(settings.publish.rule_places[1], "awning.toml:20");
     assert_eq!(settings.publish.modules, awning::publish::Modules::Rewrite);
     assert_eq!(settings.shield.memory_bytes_max, 64 << 20);
     assert_eq!(settings.shield.trusted_proxies.len(), 2);

@@ -268,7 +268,14 @@ fn a_stable_asset_has_its_logical_name_and_no_integrity_in_every_format() {
     let table = [
         (Format::Django, "/paths/js~1app.js", json!("js/app.js")),
         (Format::Flat, "/js~1app.js", json!(script)),
-        (Format::Importmap, "", json!({ "imports": { "js/app.js": script }, "integrity": {} })),
+        (
+            Format::Importmap,
+            "",
+            json!({
+                "imports": { "/js/app.js": script, "js/app.js": script },
+                "integrity": {},
+            }),
+        ),
         (
             Format::Propshaft,
             "/js~1app.js",

@@ -69,7 +69,20 @@ async fn a_vite_build_keeps_its_names_and_its_bytes() {
     assert_eq!(sheet.refs.len(), 1, "the reference is known all the same");
     let page = text(&*store, &manifest.get("index.html").unwrap().key).await;
     let script = "https://cdn.example.nl/assets/main-BsQK3x9d.js";
-    assert_eq!(page, format!("<script type=module src={script}></script>"));
+    assert!(
+        page.contains(&format!("crossorigin=\"anonymous\" type=module src={script}></script>"))
+    );
+    // The map pins what each module holds, and gives none another name.
+    let map = page.split_once("</script>").unwrap().0.split_once('>').unwrap().1;
+    let map: serde_json::Value = serde_json::from_str(map).unwrap();
+    let targets: Vec<_> = map["imports"].as_object().unwrap().values().collect();
+    let kept = ["late-Cx82Kd9a", "main-BsQK3x9d", "shared-B7PI925R"]
+        .map(|name| format!("https://cdn.example.nl/assets/{name}.js"));
+    assert_eq!(targets, kept.iter().collect::<Vec<_>>());
+    assert_eq!(
+        map["integrity"].as_object().unwrap().keys().collect::<Vec<_>>(),
+        kept.iter().collect::<Vec<_>>()
+    );
     assert_eq!(warnings(VITE), []);
 }
 
