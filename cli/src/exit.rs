@@ -9,6 +9,7 @@ use awning::store::{StoreError, StoreErrorKind};
 
 use crate::config::ConfigError;
 use crate::interrupt::Interrupted;
+use crate::planned::{PlanFileError, Unplanned};
 
 const UNFORESEEN: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -59,6 +60,15 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if cause.is::<BuildError>() || cause.is::<NotThere>() {
         return Some(REFUSED);
+    }
+    if cause.is::<PlanFileError>() {
+        return Some(USAGE);
+    }
+    if let Some(unplanned) = cause.downcast_ref::<Unplanned>() {
+        return Some(match unplanned {
+            Unplanned::Base { .. } => SUPERSEDED,
+            _ => REFUSED,
+        });
     }
     if cause.is::<Unreachable>() {
         return Some(INCOMPLETE);

@@ -46,7 +46,7 @@ pub use error::{Broken, PublishError};
 pub use event::Event;
 pub use history::{History, history};
 pub use options::{CONCURRENCY_DEFAULT, Ignore, IgnoreError, Options, UPLOAD_BYTES_DEFAULT};
-pub use plan::{Plan, Reason, Refused, Step, plan};
+pub use plan::{Plan, PlannedCalls, Reason, Refused, Step, plan};
 pub use problem::{Ignored, Place, Problem, Severity};
 pub use source::ReadError;
 pub use switch::{Switch, Switched, switch};

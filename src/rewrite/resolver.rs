@@ -89,6 +89,11 @@ impl PublicBase {
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 
+    /// What public URLs begin with, without a `/` at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The public URL of an asset's object; `None` for other objects.
     pub fn url_of(&self, key: &ObjectKey) -> Option<String> {
         let path = AssetPath::parse(key.public_name()?).ok()?;

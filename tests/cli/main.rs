@@ -5,6 +5,7 @@ mod configuration;
 mod crash;
 mod harness;
 mod outcome;
+mod plan;
 mod publish;
 mod releases;
 mod up;

@@ -14,11 +14,13 @@ use awning::store::s3::Profile;
 use clap::Args;
 use serde::Serialize;
 
+use super::tree_flags::TreeFlags;
 use super::{Context, required};
 use crate::config::PublishSettings;
 use crate::exit::chain;
 use crate::interrupt::Signals;
 use crate::output::Output;
+use crate::planned::Planned;
 use crate::progress::Progress;
 
 /// Upload a directory of static files and make it the current release
@@ -33,25 +35,12 @@ pub(crate) struct Publish {
     #[arg(value_name = "DIR")]
     source: PathBuf,
 
-    /// Channel to switch [default: publish.channel]
-    #[arg(long, value_name = "C", value_parser = Channel::parse)]
-    channel: Option<Channel>,
+    #[command(flatten)]
+    tree: TreeFlags,
 
     /// Print the plan and stop: nothing is sent
     #[arg(long)]
     dry_run: bool,
-
-    /// Order of this build, such as its number; an older one never replaces a newer one
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    order: u64,
-
-    /// Refuse a tree with references that lead nowhere
-    #[arg(long)]
-    strict: bool,
-
-    /// Allow a tree that lost more than half of the previous release
-    #[arg(long)]
-    allow_shrink: bool,
 
     /// Upload, but do not switch the channel
     #[arg(long, conflicts_with = "dry_run")]
@@ -65,17 +54,20 @@ impl Publish {
         let bucket = required(settings.store.clone())?;
         let store = Arc::new(context.store(&bucket, Profile::Publisher)?);
         let mut options = options(&settings.publish);
-        options.channel = self.channel.unwrap_or(options.channel);
-        options.order = self.order;
-        options.strict = self.strict;
-        options.allow_shrink = self.allow_shrink;
+        self.tree.set(&mut options);
 
         let how = match (self.dry_run, self.no_activate) {
             (true, _) => How::Plan,
             (false, true) => How::Upload,
             (false, false) => How::Activate,
         };
-        let publisher = Publisher { store, layout: bucket.layout, options, output: context.output };
+        let publisher = Publisher {
+            store,
+            layout: bucket.layout,
+            options,
+            output: context.output,
+            planned: None,
+        };
         let work = publisher.publish(&self.source, how);
         let outcome = Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await?;
         context.output.data(&outcome, &outcome)?;
@@ -133,12 +125,14 @@ pub(crate) struct Publisher<S> {
     pub(crate) options: Options,
     /// Where to print.
     pub(crate) output: Output,
+    /// What must be done, and nothing else.
+    pub(crate) planned: Option<Planned>,
 }
 
 impl<S: ObjectWrite> Publisher<S> {
     /// Runs the stages in order; each takes what the one before returned.
     pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
-        let Self { store, layout, options, output } = self;
+        let Self { store, layout, options, output, planned } = self;
         let store: &dyn ObjectWrite = store.as_ref();
         let progress = Arc::new(Progress::new(*output));
 
@@ -149,6 +143,9 @@ impl<S: ObjectWrite> Publisher<S> {
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let base = publish::base(store, layout, &options.channel).await?;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
+        if let Some(planned) = planned {
+            planned.check(&plan)?;
+        }
         plan.warnings().iter().for_each(|warning| output.note(warning));
         if how == How::Plan {
             return Ok(Outcome::Planned(Box::new(plan)));

@@ -142,7 +142,7 @@ impl Up {
         // On one machine the author decides, and deleting half a site is ordinary work.
         options.allow_shrink = true;
         let layout = KeyLayout::default();
-        Publisher { store: Arc::new(store), layout, options, output: context.output }
+        Publisher { store: Arc::new(store), layout, options, output: context.output, planned: None }
     }
 
     fn shield(&self, settings: &Settings, store: S3Store) -> anyhow::Result<Arc<Shield>> {
