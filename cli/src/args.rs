@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Up(commands::up::Up),
     /// Upload a directory of static files and make it the current release
     Publish(commands::publish::Publish),
+    /// Write down what publishing a directory would do, for `apply`
+    Plan(commands::plan::PlanTree),
+    /// Publish what a plan says, or refuse
+    Apply(commands::apply::Apply),
     /// List what a channel was switched to, newest first
     Releases(commands::releases::Releases),
     /// Print in which assets two releases differ

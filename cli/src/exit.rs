@@ -12,6 +12,7 @@ use awning::store::{StoreError, StoreErrorKind};
 
 use crate::config::ConfigError;
 use crate::interrupt::Interrupted;
+use crate::planned::{PlanFileError, Unplanned};
 
 const UNFORESEEN: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -108,6 +109,15 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<PruneError>() {
         return Some(of_prune(error));
+    }
+    if cause.is::<PlanFileError>() {
+        return Some(USAGE);
+    }
+    if let Some(unplanned) = cause.downcast_ref::<Unplanned>() {
+        return Some(match unplanned {
+            Unplanned::Base { .. } => SUPERSEDED,
+            _ => REFUSED,
+        });
     }
     if cause.is::<Unreachable>() {
         return Some(INCOMPLETE);

@@ -14,6 +14,7 @@ mod logging;
 mod open_files;
 mod outcome;
 mod output;
+mod planned;
 mod progress;
 mod watch;
 

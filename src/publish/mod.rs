@@ -66,7 +66,7 @@ pub use options::{
     CONCURRENCY_DEFAULT, ConditionalWrites, Ignore, IgnoreError, MULTIPART_BYTES_DEFAULT, Options,
     PART_BYTES_DEFAULT, UPLOAD_BYTES_DEFAULT,
 };
-pub use plan::{Plan, Reason, Refused, Step, plan};
+pub use plan::{Plan, PlannedCalls, Reason, Refused, Step, plan};
 pub use problem::{Ignored, Kind, Place, Problem, Severity};
 pub use repair::{Repaired, repair, repair_manifest};
 pub use rules::{Compress, Decided, Level, Pattern, Policy, Property, References, Rule, Rules};

@@ -152,6 +152,11 @@ impl Ignore {
         Ok(Self { globs, set })
     }
 
+    /// The patterns, as they were written.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.globs.iter().map(Glob::glob)
+    }
+
     /// The first pattern that `path` matches.
     pub(super) fn matching(&self, path: &str) -> Option<&str> {
         let first = self.set.matches(path).into_iter().min()?;

@@ -11,6 +11,7 @@ mod harness;
 mod manifests;
 mod outcome;
 mod pipeline;
+mod plan;
 mod publish;
 mod releases;
 mod transfer;

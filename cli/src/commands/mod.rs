@@ -1,5 +1,6 @@
 //! One file a command: its arguments, and what it does with them.
 
+pub(crate) mod apply;
 pub(crate) mod bucket;
 pub(crate) mod completions;
 pub(crate) mod diff;
@@ -9,6 +10,7 @@ pub(crate) mod gc;
 pub(crate) mod health;
 pub(crate) mod manifest;
 mod named;
+pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod publish;
 mod release;
@@ -18,9 +20,12 @@ pub(crate) mod rollback;
 pub(crate) mod serve;
 mod switch;
 mod transfer;
+mod tree_flags;
 pub(crate) mod up;
 pub(crate) mod verify;
 mod written;
+
+pub(crate) use tree_flags::TreeFlags;
 
 use std::path::PathBuf;
 
@@ -103,6 +108,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         match cli.command {
             Command::Up(command) => command.run(&context).await,
             Command::Publish(command) => command.run(&context).await,
+            Command::Plan(command) => command.run(&context).await,
+            Command::Apply(command) => command.run(&context).await,
             Command::Serve(command) => command.run(&context).await,
             Command::Releases(command) => command.run(&context).await,
             Command::Diff(command) => command.run(&context).await,

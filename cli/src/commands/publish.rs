@@ -16,9 +16,10 @@ use awning::rewrite::PublicBase;
 use awning::store::s3::{Profile, S3Store};
 use awning::store::{Counted, ObjectWrite};
 use clap::Args;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::transfer::TransferFlags;
+use super::tree_flags::TreeFlags;
 use super::written::{Prepared, Written};
 use super::{Context, required};
 use crate::config::{ConfigError, PublishSettings, duration};
@@ -30,6 +31,7 @@ use crate::interrupt::Signals;
 use crate::outcome::tell_step;
 pub(crate) use crate::outcome::{Outcome, Summary};
 use crate::output::Output;
+use crate::planned::Planned;
 use crate::progress::Progress;
 
 /// The shortest life of a preview.
@@ -47,25 +49,12 @@ pub(crate) struct Publish {
     #[arg(value_name = "DIR")]
     source: PathBuf,
 
-    /// Channel to switch [default: publish.channel]
-    #[arg(long, value_name = "C", value_parser = Channel::parse)]
-    channel: Option<Channel>,
+    #[command(flatten)]
+    tree: TreeFlags,
 
     /// Print the plan and stop: nothing is sent
     #[arg(long)]
     dry_run: bool,
-
-    /// Order of this build, such as its number; an older one never replaces a newer one
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    order: u64,
-
-    /// Refuse a tree with references that lead nowhere
-    #[arg(long)]
-    strict: bool,
-
-    /// Allow a tree that lost more than half of the previous release
-    #[arg(long)]
-    allow_shrink: bool,
 
     /// Upload, but do not switch the channel
     #[arg(long, conflicts_with = "dry_run")]
@@ -82,10 +71,6 @@ pub(crate) struct Publish {
 
     #[command(flatten)]
     transfer: TransferFlags,
-
-    /// Publish no brotli, zstd and gzip variants
-    #[arg(long)]
-    no_compress: bool,
 
     /// Write events to FILE, or to standard output for `-`: a line of JSON each, the last of
     /// which is what the publish came to
@@ -137,16 +122,10 @@ impl Publish {
         let bucket = required(settings.store.clone())?;
         let store = Arc::new(context.store(&bucket, Profile::Publisher)?);
         let mut options = options(&settings.publish);
-        options.channel = self.channel.unwrap_or(options.channel);
+        self.tree.set(&mut options);
         options.expires = ends(self.expires, &options.channel, &settings.publish.channel)?;
-        options.order = self.order;
-        options.strict = self.strict;
-        options.allow_shrink = self.allow_shrink;
         options.conditional_writes = bucket.conditional_writes;
-        let transfer = self.transfer.over(settings.publish.transfer);
-        transfer.set(&mut options);
-        options.deadline = transfer.deadline.map(|time| Instant::now() + time);
-        options.compress &= !self.no_compress;
+        self.transfer.over(settings.publish.transfer).begin(&mut options);
 
         let how = match (self.dry_run, self.no_activate) {
             (true, _) => How::Plan,
@@ -155,14 +134,10 @@ impl Publish {
         };
         let coder = coder(settings.publish.cache.as_deref());
         let publisher = Publisher {
-            store,
-            layout: bucket.layout,
-            options,
-            coder,
-            output: context.output,
             manifests: self.manifests,
             events: events.clone(),
             step: step.cloned(),
+            ..Publisher::new(store, bucket.layout, options, coder, context.output)
         };
         let work = publisher.publish(&self.source, how);
         Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await
@@ -229,9 +204,23 @@ pub(crate) struct Publisher<S> {
     pub(crate) events: Events,
     /// The step of a workflow that this runs in.
     pub(crate) step: Option<Step>,
+    /// What must be done, and nothing else.
+    pub(crate) planned: Option<Planned>,
 }
 
 impl Publisher<S3Store> {
+    /// Publishes, and tells nobody but people.
+    pub(crate) fn new(
+        store: Arc<S3Store>,
+        layout: KeyLayout,
+        options: Options,
+        coder: Coder,
+        output: Output,
+    ) -> Self {
+        let (manifests, events) = (Vec::new(), Events::default());
+        Self { store, layout, options, coder, output, manifests, events, step: None, planned: None }
+    }
+
     /// Publishes, and counts what that took.
     pub(crate) async fn publish(&self, source: &Path, how: How) -> anyhow::Result<Outcome> {
         let before = self.store.attempts();
@@ -255,7 +244,7 @@ impl<S: ObjectWrite> Publisher<S> {
         how: How,
         store: &dyn ObjectWrite,
     ) -> anyhow::Result<Outcome> {
-        let Self { layout, options, output, manifests, .. } = self;
+        let Self { layout, options, output, manifests, planned, .. } = self;
         let progress = Arc::new(Progress::new(*output, self.events.clone()));
 
         let build = self
@@ -269,6 +258,9 @@ impl<S: ObjectWrite> Publisher<S> {
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
+        if let Some(planned) = planned {
+            planned.check(&plan)?;
+        }
         self.tell(plan.warnings());
         if how == How::Plan {
             return Ok(Outcome::Planned(Box::new(plan)));

@@ -23,7 +23,6 @@ use super::serve::{Listeners, Urls, run_shield};
 use super::{Context, bucket};
 use crate::config::{self, ConfigError, Settings, admin_tokens};
 use crate::embedded::Embedded;
-use crate::events::Events;
 use crate::interrupt::Signals;
 use crate::watch::Watch;
 
@@ -149,16 +148,7 @@ impl Up {
         options.allow_shrink = true;
         let layout = KeyLayout::default();
         let coder = coder(Some(&self.data.join("cache")));
-        Publisher {
-            store: Arc::new(store),
-            layout,
-            options,
-            coder,
-            output: context.output,
-            manifests: Vec::new(),
-            events: Events::default(),
-            step: None,
-        }
+        Publisher::new(Arc::new(store), layout, options, coder, context.output)
     }
 
     fn shield(&self, settings: &Settings, store: S3Store) -> anyhow::Result<Arc<Shield>> {

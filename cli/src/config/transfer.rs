@@ -5,6 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use awning::publish::Options;
+use tokio::time::Instant;
 
 use super::reader::Reader;
 use super::unit;
@@ -64,5 +65,11 @@ impl Transfer {
         options.bandwidth = self.bandwidth.or(options.bandwidth);
         options.multipart_bytes = self.multipart_above.unwrap_or(options.multipart_bytes);
         options.part_bytes = self.part_size.unwrap_or(options.part_bytes);
+    }
+
+    /// Sets all options; the time that a publish may take begins now.
+    pub(crate) fn begin(self, options: &mut Options) {
+        self.set(options);
+        options.deadline = self.deadline.map(|time| Instant::now() + time);
     }
 }

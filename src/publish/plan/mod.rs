@@ -1,5 +1,6 @@
 //! What a publish will do, decided before anything is done. Pure.
 
+mod calls;
 mod display;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use super::problem::{Ignored, Problem};
 use crate::asset::{AssetPath, Digest, ObjectKey};
 use crate::manifest::{Activation, Channel, Entry, Manifest, ReleaseId};
 use crate::semantics::encoding::Coding;
+
+pub use calls::PlannedCalls;
 
 /// Two ends of a channel that are no further apart are the same.
 const EXPIRES_ALIKE: Duration = Duration::from_secs(60 * 60);
@@ -267,6 +270,16 @@ impl Plan {
     /// The release that the plan makes.
     pub fn release(&self) -> ReleaseId {
         self.release
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// The head of the channel that the plan builds on; `None` for a new channel.
+    pub fn base(&self) -> Option<&Activation> {
+        self.base.as_ref()
     }
 
     /// What happens with each object, in the order of the assets' paths.
