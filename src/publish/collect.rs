@@ -145,7 +145,8 @@ impl Resolver for Collector<'_> {
     }
 }
 
-fn dangling(path: &AssetPath, place: (usize, usize), text: &str, site: Site) -> Problem {
+/// A reference at a line and column that names no asset.
+pub(super) fn dangling(path: &AssetPath, place: (usize, usize), text: &str, site: Site) -> Problem {
     let (text, map) = (text.escape_debug(), site == Site::SourceMap);
     let problem = if map {
         Problem::warning(path, format!("the source map `{text}` is not in the tree"))

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::super::collect::Found;
+use super::super::collect::{Found, dangling};
 use super::super::deep::with_stack;
 use super::super::document::UrlSpace;
 use super::super::problem::{Kind, Problem};
 use super::{Facts, Import, Page, Script, barred};
 use crate::asset::{AssetPath, media};
 use crate::rewrite::{
-    PageModules, ScriptKind, ScriptReference, ScriptUse, has_only_cache_busters, page_modules,
-    position, script_references, script_stack_bytes,
+    PageModules, ScriptKind, ScriptReference, ScriptUse, Site, has_only_cache_busters,
+    page_modules, position, script_references, script_stack_bytes,
 };
 
 /// A document that is read.
@@ -149,10 +149,10 @@ impl Reader<'_> {
         let Ok(url) = base.join(text) else { return };
         let Some(asset) = self.space.asset(&url) else { return };
         if !self.known.contains(&asset) {
-            let message = format!("`{}` names no asset", text.escape_debug());
             let is_map = *use_ == ScriptUse::SourceMap;
-            let kind = if is_map { Kind::SourceMap } else { Kind::Dangling };
-            return self.report(offset + span.start, message, kind);
+            let site = if is_map { Site::SourceMap } else { Site::Module };
+            let place = position(self.bytes, offset + span.start);
+            return self.found.problems.push(dangling(self.path, place, text, site));
         }
         let media = media::content_type(&asset);
         let leads = self.space.leads(self.space.kept(self.path).as_ref(), text, &asset);
