@@ -302,7 +302,7 @@ fn scripts_are_reported_with_their_places() {
     let found: Vec<_> = build.warnings().iter().map(Problem::to_string).collect();
     let expected = [
         "a.js:1:9: warning: `./gone.js` names no asset",
-        "a.js:2:22: warning: `a.js.map` names no asset",
+        "a.js:2:22: warning: the source map `a.js.map` is not in the tree",
         "b.js:1:9: warning: published unread: Unexpected token",
         "index.html:3:9: warning: `./gone.js` names no asset",
     ];
