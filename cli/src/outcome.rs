@@ -3,7 +3,7 @@
 use std::fmt;
 
 use awning::manifest::{Channel, ReleaseId};
-use awning::publish::{BuildError, Options, Plan};
+use awning::publish::{BuildError, Options, Plan, PublishError};
 use indicatif::HumanBytes;
 use serde::Serialize;
 
@@ -128,6 +128,11 @@ impl fmt::Display for Summary {
 /// Tells the workflow that runs this what came of it.
 pub(crate) fn tell_step(step: &Step, outcome: &anyhow::Result<Outcome>, output: Output) {
     let failed = |error: &anyhow::Error| (format!("awning: {error}"), failed_rows(error));
+    if let Err(error) = outcome
+        && !is_annotated(error)
+    {
+        step.annotate_failures(std::iter::once(format!("{error:#}")), output);
+    }
     let (title, rows) = match outcome {
         Ok(outcome) => (outcome.title(), outcome.summary().map(Summary::rows).unwrap_or_default()),
         Err(error) => failed(error),
@@ -141,6 +146,14 @@ pub(crate) fn tell_step(step: &Step, outcome: &anyhow::Result<Outcome>, output: 
         ]
     });
     step.publish(&title, &rows, outputs.as_ref().map_or(&[], |outputs| outputs), output);
+}
+
+/// Whether a failure was annotated piece by piece when it happened.
+fn is_annotated(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<BuildError>()
+            || matches!(cause.downcast_ref(), Some(PublishError::Incomplete { .. }))
+    })
 }
 
 /// What a failure was about: problems of the tree, or its causes.

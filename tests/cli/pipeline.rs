@@ -39,7 +39,7 @@ async fn variants_are_sent_unless_they_are_not_wanted() {
     let calls = &published["calls"];
     let total = ["a", "b", "c"].map(|class| calls[class].as_u64().unwrap());
     assert_eq!(total.iter().sum::<u64>(), world.proxy.seen().len() as u64, "{calls}");
-    assert_eq!(total[0], 5 + 3, "objects, manifest, record and head");
+    assert_eq!(total[0], 5 + 4, "objects, intent, manifest, record and head");
     assert_eq!(published["retries"], 0);
     for suffix in [".br", ".zst", ".gz"] {
         assert_eq!(puts(&world, suffix), 1, "{suffix}");
@@ -195,7 +195,7 @@ async fn a_workflow_is_told_of_problems_by_file_and_line() {
     let told = step(&world, &["publish", "site"]).await.exited(0);
     assert!(told.stderr.contains("\n::warning file=site/css/a%2Cb.css,line=2"), "{}", told.stderr);
     let summary = read(&world, "summary");
-    assert!(summary.contains("| Calls by B2 class | 9 A, "), "{summary}");
+    assert!(summary.contains("| Calls by B2 class | 10 A, "), "{summary}");
     let output = read(&world, "output");
     let lines: Vec<_> = output.lines().collect();
     assert_eq!(lines[1..], ["channel=production", "uploaded=6"], "{output}");
@@ -212,7 +212,14 @@ async fn a_workflow_is_told_of_objects_that_were_not_stored() {
         _ => Action::Pass,
     });
     let failed = step(&world, &["publish", "site"]).await.exited(7);
-    assert!(failed.stderr.contains("\n::error::"), "{}", failed.stderr);
+    let intent = "::error::cannot store `.awning/intents/";
+    assert!(failed.stderr.contains(intent), "{}", failed.stderr);
+    world.proxy.follow(|method, path| match method {
+        "PUT" if path.contains("/a/") => Action::Refuse(403, "AccessDenied"),
+        _ => Action::Pass,
+    });
+    let failed = step(&world, &["publish", "site"]).await.exited(7);
+    assert!(failed.stderr.contains("\n::error::cannot store `a/"), "{}", failed.stderr);
 
     // A summary that cannot be written does not fail the publish.
     world.proxy.follow(|_, _| Action::Pass);

@@ -45,9 +45,9 @@ async fn what_was_stored_before_the_answer_was_lost_is_stored_again() {
             let when = When::operation("PutObject").key(key).first(1);
             let row = Row::survives(21, "stored and not told", when, fault, 1);
             let Outcome { world, counts, .. } = row.run().await;
-            // Red came first, with three objects, manifest, record and head.
-            assert_eq!(counts.of("PutObject"), 5, "{key}");
-            assert_eq!(world.bucket.calls().of("PutObject"), 6 + 5, "{key}");
+            // Red came first, with three objects, intent, manifest, record and head.
+            assert_eq!(counts.of("PutObject"), 6, "{key}");
+            assert_eq!(world.bucket.calls().of("PutObject"), 7 + 6, "{key}");
         }
     }
 }

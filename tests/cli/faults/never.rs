@@ -38,8 +38,8 @@ async fn every_key_but_the_head_has_one_version() {
     let written = twice.len();
     twice.sort();
     twice.dedup();
-    // Three objects and the successor of one, two manifests, two records.
-    assert_eq!((written, twice.len()), (8, 8), "{puts:?}");
+    // Three objects and the successor of one, two intents, manifests and records.
+    assert_eq!((written, twice.len()), (10, 10), "{puts:?}");
     assert_eq!(puts.len() - written, 2, "{puts:?}");
-    assert_eq!(world.bucket.calls().of("PutObject"), 10);
+    assert_eq!(world.bucket.calls().of("PutObject"), 12);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use awning_front::{Change, Fault, Moment, When};
 use futures_util::future::join_all;
 
-use super::{ATTEMPTS, Row, objects, upload};
+use super::{ATTEMPTS, BEFORE, Row, objects, upload};
 
 const PATIENCE: &[(&str, &str)] = &[("AWNING_STORE_TIMEOUT", "2s")];
 
@@ -43,6 +43,6 @@ async fn a_store_that_stays_silent_is_given_up_and_nothing_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_stays_unanswered_is_given_up_in_the_fourth_round() {
-    let row = Row::fails(22, "no answer", objects(), Fault::Hold(Moment::Head), 2 + 4);
+    let row = Row::fails(22, "no answer", objects(), Fault::Hold(Moment::Head), BEFORE + 4);
     row.run_with(&[("AWNING_STORE_TIMEOUT", "2s"), ("AWNING_STORE_ATTEMPTS", "1")]).await;
 }

@@ -5,10 +5,10 @@ use awning_front::{Script, When, cases};
 
 use crate::harness::{World, finish};
 
-/// Calls besides those for objects: the head that is not there; manifest,
-/// record and head are stored; manifest and record are read, and the log
-/// three times.
-const SWITCH: u64 = 10;
+/// Calls besides those for objects: the head that is not there; the intent and
+/// its date, and what is condemned; manifest, record and head are stored;
+/// manifest and record are read, and the log three times.
+const SWITCH: u64 = 13;
 
 fn many(world: &World, count: usize) {
     for number in 0..count {
