@@ -27,6 +27,9 @@ use crate::manifest::{Channel, Manifest, ReleaseId};
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The release that the channel of this name serves, and its manifest.
+pub type ManifestOf = dyn Fn(&str) -> Option<(ReleaseId, Arc<Manifest>)> + Send + Sync;
+
 /// Where the answers come from.
 pub struct Sources {
     /// What is counted.
@@ -38,7 +41,7 @@ pub struct Sources {
     /// Which release each channel serves.
     pub releases: Box<dyn Fn() -> Value + Send + Sync>,
     /// The release that a channel serves, and its manifest.
-    pub manifest: Box<dyn Fn(&str) -> Option<(ReleaseId, Arc<Manifest>)> + Send + Sync>,
+    pub manifest: Box<ManifestOf>,
     /// Reads the channels' heads now, and reports.
     pub refresh: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
 }

@@ -95,8 +95,7 @@ async fn an_upload_that_vanished_is_begun_anew() {
         ("CreateMultipartUpload", 1),
         ("UploadPart", 2),
         ("CompleteMultipartUpload", 1),
-        // The date of the intent, and the film itself.
-        ("HeadObject", 2),
+        ("HeadObject", 1),
     ];
     survives(27, "vanished", script, &further).await;
 }

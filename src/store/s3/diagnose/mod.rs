@@ -1,7 +1,7 @@
 //! What is right and wrong with a bucket, as `awning doctor` asks it.
 //!
-//! Looking is apart from judging: [`observe`] makes a handful of calls and
-//! writes their answers down, [`judge`] turns those into findings and does
+//! Looking is apart from judging: [`observe()`] makes a handful of calls and
+//! writes their answers down, [`judge()`] turns those into findings and does
 //! nothing else. Calls on the bucket as a whole that keys of one bucket may
 //! not make, `HeadBucket` and `ListBuckets`, are never made.
 
