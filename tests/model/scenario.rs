@@ -194,7 +194,9 @@ fn converges(schedule: &mut Schedule, publishers: &[Role]) -> Result<(), Violati
     // A publish of what is shown looks no further; a switch by hand also shows
     // a head that someone who died had left unshown.
     for channel in [production(), preview()] {
-        unlock(schedule, &channel)?;
+        if !schedule.watch.has_ended(&channel, &schedule.bucket) {
+            unlock(schedule, &channel)?;
+        }
     }
     for role in publishers {
         let Role::Publish { channel, .. } = role else { continue };

@@ -32,6 +32,12 @@ const STALL_HOURS_MAX: u64 = 60;
 /// how long it took: longer than two phases of a collector.
 const EARLY_STALL_HOURS_MAX: u64 = 150;
 
+/// What no protocol without conditional writes survives, so that it is taken
+/// for a premise (`publish/claim.rs`): the longest sleep between the last look
+/// at the time and the record, of a switch and of a publish.
+const SWITCH_SLEEP_MAX: u64 = 11 * HOUR;
+const PUBLISH_SLEEP_MAX: u64 = 47 * HOUR;
+
 /// How much goes wrong, in a thousand.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weather {
@@ -85,6 +91,8 @@ struct Actor {
     /// Whether a call of this life was made to fail.
     faulted: bool,
     began: u64,
+    /// When it last asked for the log: right after its last look at the time.
+    looked: u64,
 }
 
 #[derive(Default)]
@@ -165,6 +173,7 @@ impl Schedule {
             lives,
             faulted: false,
             began: 0,
+            looked: 0,
         });
     }
 
@@ -310,6 +319,12 @@ impl Schedule {
         }
         let name = *self.random.one_of(&open);
         let call = self.actors[at].port.call(name);
+        if self.slept_too_long(at, &call) {
+            self.note(|| format!("{at} slept too long and dies"));
+            self.tally.add("slept too long");
+            self.actors[at].life = None;
+            return Ok(());
+        }
         match self.fault() {
             Fault::None => {
                 let answer = self.effect(at, &call)?;
@@ -335,6 +350,18 @@ impl Schedule {
                 Ok(())
             }
         }
+    }
+
+    fn slept_too_long(&self, at: usize, call: &Call) -> bool {
+        let Actor { role, looked, .. } = &self.actors[at];
+        let most = match role {
+            Role::Publish { .. } => PUBLISH_SLEEP_MAX,
+            Role::Switch { .. } => SWITCH_SLEEP_MAX,
+            Role::Collect { .. } => return false,
+        };
+        let is_record =
+            matches!((call, layout().place(call.key())), (Call::Put(..), Place::Record(..)));
+        is_record && self.bucket.now - looked > most
     }
 
     fn stall_hours_max(&self, at: usize) -> u64 {
@@ -418,10 +445,15 @@ impl Schedule {
 
     /// Lets an actor run to its next call.
     fn go_on(&mut self, at: usize) -> Result<(), Violation> {
-        match self.poll(at) {
-            Some(ended) => self.end(at, ended),
-            None => Ok(()),
+        if let Some(ended) = self.poll(at) {
+            return self.end(at, ended);
         }
+        let Actor { port, looked, .. } = &mut self.actors[at];
+        let asked = port.open().last().map(|name| port.call(*name));
+        if matches!(asked, Some(Call::List(prefix, _)) if prefix.ends_with("/log/")) {
+            *looked = self.bucket.now;
+        }
+        Ok(())
     }
 
     fn poll(&mut self, at: usize) -> Option<Ended> {
