@@ -32,7 +32,7 @@ use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
 const SEARCH_BYTES: usize = 64 * 1024;
 
 /// The release that a source tree makes, ready to be planned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Build {
     pub(super) manifest: Manifest,
     pub(super) release: ReleaseId,
@@ -133,6 +133,14 @@ impl Build {
     /// The manifest of the release.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Keeps all bytes of the release in memory, so that the tree is not read
+    /// again when they are sent: for small trees that go away, or are
+    /// published again and again. Without it, no more is in memory than is
+    /// under way.
+    pub fn hold(self) -> Result<Self, ReadError> {
+        Ok(Self { objects: self.objects.hold()?, ..self })
     }
 
     /// What is wrong with the tree but does not stop the publish.
@@ -360,6 +368,7 @@ fn assemble(
         modules: modules.into(),
         made: made.into(),
         coder: Coder::default(),
+        held: None,
     };
     (manifest, objects)
 }

@@ -33,7 +33,9 @@
 //!
 //! Listings may lag behind writes by as much as the grace is longer than the
 //! deadline. What no protocol without conditional writes can close: a publisher
-//! that sleeps for two graces between its manifest and its record.
+//! that sleeps for two graces between its manifest and its record, or a rollback
+//! for what the grace is longer than the deadline, between its last look at the
+//! time and its record.
 //!
 //! A store without versions deletes whatever lies under a key. There the
 //! collector first writes a sign and then reads intents and roots, and the

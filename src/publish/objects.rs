@@ -25,6 +25,8 @@ pub(super) struct Objects {
     pub(super) modules: Arc<Graph>,
     pub(super) made: Arc<BTreeMap<AssetPath, Made>>,
     pub(super) coder: Coder,
+    /// The bytes themselves, where they are kept.
+    pub(super) held: Option<Arc<BTreeMap<AssetPath, Vec<u8>>>>,
 }
 
 /// Where an object comes from, and what it is.
@@ -39,9 +41,25 @@ pub(super) struct Made {
 }
 
 impl Objects {
+    /// Makes the bytes of all objects now, and keeps them.
+    pub(super) fn hold(self) -> Result<Self, ReadError> {
+        let paths = self.made.keys();
+        let held = paths.map(|path| Ok((path.clone(), self.identity(path)?)));
+        let held = held.collect::<Result<_, ReadError>>()?;
+        Ok(Self { held: Some(Arc::new(held)), ..self })
+    }
+
+    /// Whether making these bytes reads no file and takes no time.
+    pub(super) fn is_held(&self, coding: Option<Coding>) -> bool {
+        self.held.is_some() && coding.is_none()
+    }
+
     /// Makes the bytes of an object from what its file holds now. They may
     /// differ from what was built: whoever sends them compares the digest.
     pub(super) fn bytes(&self, path: &AssetPath) -> Result<Vec<u8>, ReadError> {
+        if let Some(held) = &self.held {
+            return held.get(path).cloned().ok_or(ReadError::Changed);
+        }
         let made = self.made.get(path).ok_or(ReadError::Changed)?;
         let bytes = made.file.read_again()?;
         let Some(document) = made.document else { return Ok(bytes) };
@@ -55,10 +73,10 @@ impl Objects {
         Ok(document.replace(path, &bytes, &self.space, names))
     }
 
-    /// The file that an object is a copy of, if it is one.
+    /// The file that an object is a copy of, if it is one and not in memory.
     pub(super) fn copied(&self, path: &AssetPath) -> Option<&SourceFile> {
         let made = self.made.get(path)?;
-        made.document.is_none().then_some(&made.file)
+        (made.document.is_none() && self.held.is_none()).then_some(&made.file)
     }
 
     /// The bytes of an object as they were built.

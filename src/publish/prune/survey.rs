@@ -7,7 +7,7 @@ use super::error::PruneError;
 use crate::asset::KeyLayout;
 use crate::publish::activate::json_headers;
 use crate::publish::base::read_dated;
-use crate::store::{ListedVersion, ObjectWrite, StoreErrorKind};
+use crate::store::{ListedVersion, ObjectWrite, StoreErrorKind, is_exact};
 
 /// Most versions that are listed: they are in memory together.
 const VERSIONS_MAX: usize = 10_000_000;
@@ -74,7 +74,7 @@ pub(super) fn age(now: SystemTime, stored: SystemTime) -> Duration {
     now.duration_since(stored).unwrap_or_default()
 }
 
-/// The store's time: a PUT, a GET and a DELETE. This machine's clock decides
+/// The store's time: a PUT, a GET, and a DELETE where there are versions. This machine's clock decides
 /// nothing, because one that runs ahead would make everything look old.
 pub(super) async fn store_time(
     store: &dyn ObjectWrite,
@@ -83,7 +83,10 @@ pub(super) async fn store_time(
     let key = layout.probe(CLOCK);
     let receipt = store.put(&key, "clock".into(), &json_headers(CACHE_PROBE)).await?;
     let read = read_dated(store, &key, PROBE_BYTES_MAX).await?;
-    store.delete(&key, receipt.version.as_deref()).await?;
+    // Without versions it would be taken from a collector that is about to read it.
+    if is_exact(receipt.version.as_deref()) {
+        store.delete(&key, receipt.version.as_deref()).await?;
+    }
     let time = read.and_then(|(_, stored)| stored);
     time.ok_or(PruneError::Undated { key })
 }

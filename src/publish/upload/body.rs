@@ -33,7 +33,10 @@ pub(super) async fn body(plan: &Plan, put: &Put<'_>) -> Result<Body, PublishErro
     };
     let (objects, path, coding) = (plan.objects.clone(), put.path.clone(), put.coding);
     // Reading, rewriting and coding would hold up the uploads that are under way.
-    let made = task::spawn_blocking(move || objects.planned(&path, coding, &digest)).await;
+    let made = match objects.is_held(coding) {
+        true => Ok(objects.planned(&path, coding, &digest)),
+        false => task::spawn_blocking(move || objects.planned(&path, coding, &digest)).await,
+    };
     let broken = |error| changed(put.path, Some(std::io::Error::other(error).into()));
     let (bytes, md5) = made.map_err(broken)??;
     Ok(Body { bytes: bytes.into(), digest, md5, headers: headers(entry, coding, digest) })
