@@ -12,10 +12,10 @@ use tokio::task;
 use super::activate::{CACHE_ONCE, json_headers};
 use super::build::Build;
 use super::error::PublishError;
-use super::source::ReadError;
 use super::verify::{Expected, Verified, expected};
 use crate::asset::{AssetPath, Digest, KeyLayout};
 use crate::manifest::Manifest;
+use crate::semantics::encoding::Coding;
 use crate::store::{ObjectWrite, StoreError};
 
 /// Bodies that are in memory at once.
@@ -47,13 +47,12 @@ pub async fn repair(
         .map(|object| (layout.object(object.key), object))
         .filter(|(key, _)| flawed.contains_key(key.as_str()))
         .collect();
-    let made: BTreeMap<Digest, &AssetPath> =
-        build.manifest().iter().map(|(path, entry)| (entry.b3, path)).collect();
+    let made = made(build.manifest());
     let stored = needed.into_iter().map(|(key, object)| {
-        let path = made.get(&object.b3).copied().cloned();
+        let made = made.get(&object.b3).map(|(path, coding)| ((*path).clone(), *coding));
         async move {
-            let Some(path) = path else { return Ok((key, false)) };
-            let stored = store_again(build, path, &key, object, store).await?;
+            let Some((path, coding)) = made else { return Ok((key, false)) };
+            let stored = store_again(build, path, coding, &key, object, store).await?;
             Ok::<_, StoreError>((key, stored))
         }
         .boxed()
@@ -86,24 +85,33 @@ pub async fn repair_manifest(
     Ok(true)
 }
 
+/// Which asset, or which coding of it, has these bytes.
+fn made(manifest: &Manifest) -> BTreeMap<Digest, (&AssetPath, Option<Coding>)> {
+    let objects = manifest.iter().flat_map(|(path, entry)| {
+        let variants = entry.variants.iter().map(|(coding, variant)| (variant.b3, Some(*coding)));
+        let all = std::iter::once((entry.b3, None)).chain(variants);
+        all.map(move |(b3, coding)| (b3, (path, coding)))
+    });
+    objects.collect()
+}
+
 /// Makes the bytes of an object from its file, and stores them if they are
 /// what the release needs.
 async fn store_again(
     build: &Build,
     path: AssetPath,
+    coding: Option<Coding>,
     key: &str,
     object: Expected<'_>,
     store: &dyn ObjectWrite,
 ) -> Result<bool, StoreError> {
-    let objects = build.objects.clone();
-    let made = task::spawn_blocking(move || objects.bytes(&path)).await;
-    let made = made.unwrap_or_else(|error| Err(ReadError::Io(std::io::Error::other(error))));
-    match made {
-        Ok(bytes) if Digest::of(&bytes) == object.b3 => {
+    let (objects, b3) = (build.objects.clone(), object.b3);
+    match task::spawn_blocking(move || objects.planned(&path, coding, &b3)).await {
+        Ok(Ok((bytes, _))) => {
             store.put(key, bytes.into(), &object.headers()).await?;
             Ok(true)
         }
-        // The file is another one by now.
+        // The file is another one by now, or cannot be read.
         _ => Ok(false),
     }
 }

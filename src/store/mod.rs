@@ -297,7 +297,8 @@ impl Object {
         let too_large = || {
             StoreError::new(Operation::Get, key, StoreErrorKind::Rejected, "larger than allowed")
         };
-        let mut collected = Vec::new();
+        let announced = usize::try_from(self.head.size).unwrap_or(bytes_max);
+        let mut collected = Vec::with_capacity(announced.min(bytes_max));
         while let Some(chunk) = self.body.next().await {
             let chunk = chunk?;
             if collected.len() + chunk.len() > bytes_max {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use awning::asset::KeyLayout;
 use awning::manifest::{Channel, Manifest, ReleaseId};
 use awning::publish::{
-    self, Build, CONCURRENCY_DEFAULT, Check, Options, PublishError, Repaired, Verified,
+    self, Base, Build, CONCURRENCY_DEFAULT, Check, Coder, Options, PublishError, Repaired, Verified,
 };
 use awning::store::s3::{Profile, S3Store};
 use clap::Args;
@@ -70,6 +70,7 @@ struct Verifier<'a> {
     layout: &'a KeyLayout,
     release: ReleaseId,
     options: Options,
+    coder: Coder,
     check: Check,
     output: Output,
 }
@@ -86,8 +87,9 @@ impl Verify {
         let check = Check { full: self.full, concurrency };
         let work = async {
             let release = self.release.find(&store, layout, &options.channel).await?;
-            let output = context.output;
-            let verifier = Verifier { store: &store, layout, release, options, check, output };
+            let coder = super::publish::coder(settings.publish.cache.as_deref());
+            let (store, output) = (&store, context.output);
+            let verifier = Verifier { store, layout, release, options, coder, check, output };
             verifier.run(self.repair.as_deref()).await
         };
         let summary = Signals::listen()?.interrupt(AS_IT_WAS, work).await?;
@@ -141,8 +143,15 @@ impl Verifier<'_> {
 
     async fn build(&self, source: &Path) -> anyhow::Result<Arc<Build>> {
         let (path, options) = (source.to_owned(), self.options.clone());
-        let build =
-            tokio::task::spawn_blocking(move || publish::build(&path, &options, &mut |_| ()));
+        let (coder, release) = (self.coder.clone(), self.release);
+        let build = tokio::task::spawn_blocking(move || {
+            let build = publish::build(&path, &options, &mut |_| ())?;
+            if build.release() == release {
+                return Ok(build);
+            }
+            let fresh = Base::default();
+            publish::encode(build, &fresh, &coder, &options, &mut |_| ())
+        });
         let build = build.await.context("the build of the release broke off")?;
         let build = build.with_context(|| format!("cannot build `{}`", source.display()))?;
         Ok(Arc::new(build))
