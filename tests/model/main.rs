@@ -126,7 +126,7 @@ fn a_guard_that_is_taken_out_is_missed() {
         (Mutation::NoCondemnedRule, 500),
         (Mutation::DeleteByKey, 0),
         (Mutation::NoDeadline, 7_000),
-        (Mutation::OnePhase, 6_300),
+        (Mutation::OnePhase, 12_000),
     ] {
         let found = found_in(&catalog, mutation, first);
         println!("{mutation:?}: {found:?}");
