@@ -42,8 +42,8 @@
 //! publisher first writes its intent and then reads the signs: one of them
 //! sees the other. A publisher that sees a sign gives up; a collector that sees
 //! an intent spares what it names. A sign counts for an hour and is renewed
-//! every 500 deletions; two collectors must not run there at once, and one must
-//! not sleep for an hour between two deletions.
+//! every 500 deletions; two collectors must not run there at once, one must
+//! not sleep for an hour between two deletions, and listings must not lag.
 
 use std::time::{Duration, SystemTime};
 

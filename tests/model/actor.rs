@@ -210,6 +210,8 @@ async fn collect(port: &Port, policy: &Policy, phase: Phase, clock: &MachineCloc
         Err(PruneError::Malformed { source: None, .. } | PruneError::Unreadable(_)) => {
             Ended::Refused("unreadable")
         }
+        // The same, of a preview that ended; `watch.rs` sees whether it had.
+        Err(PruneError::NoManifest { .. }) => Ended::Refused("a manifest is gone"),
         Err(error) => Ended::Wrong(causes(&error)),
     }
 }

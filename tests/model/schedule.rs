@@ -11,7 +11,7 @@ use awning::asset::Place;
 use awning::store::{StoreError, StoreErrorKind};
 
 use super::actor::{self, Ended, Life, MachineClock, Role};
-use super::bucket::{Answer, Bucket, Call};
+use super::bucket::{Answer, Bucket, Call, Versions};
 use super::catalog::{Catalog, layout};
 use super::mutation::Mutation;
 use super::port::Port;
@@ -37,6 +37,9 @@ const EARLY_STALL_HOURS_MAX: u64 = 150;
 /// at the time and the record, of a switch and of a publish.
 const SWITCH_SLEEP_MAX: u64 = 11 * HOUR;
 const PUBLISH_SLEEP_MAX: u64 = 47 * HOUR;
+
+/// The same of a collector in a store without versions, between two deletions.
+const SIGN_MAX: u64 = HOUR - 60;
 
 /// How much goes wrong, in a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +94,8 @@ struct Actor {
     /// Whether a call of this life was made to fail.
     faulted: bool,
     began: u64,
-    /// When it last asked for the log: right after its last look at the time.
+    /// When it last asked for the log, right after its last look at the time;
+    /// of a collector, when it last said that it is deleting.
     looked: u64,
 }
 
@@ -357,6 +361,9 @@ impl Schedule {
         let most = match role {
             Role::Publish { .. } => PUBLISH_SLEEP_MAX,
             Role::Switch { .. } => SWITCH_SLEEP_MAX,
+            Role::Collect { .. } if self.bucket.versions != Versions::Kept => {
+                return matches!(call, Call::Delete(..)) && self.bucket.now - looked > SIGN_MAX;
+            }
             Role::Collect { .. } => return false,
         };
         let is_record =
@@ -450,7 +457,12 @@ impl Schedule {
         }
         let Actor { port, looked, .. } = &mut self.actors[at];
         let asked = port.open().last().map(|name| port.call(*name));
-        if matches!(asked, Some(Call::List(prefix, _)) if prefix.ends_with("/log/")) {
+        if matches!(&asked, Some(Call::List(prefix, _)) if prefix.ends_with("/log/")) {
+            *looked = self.bucket.now;
+        }
+        if let Some(Call::Put(key, ..)) = &asked
+            && matches!(layout().place(key), Place::Sweeping(_))
+        {
             *looked = self.bucket.now;
         }
         Ok(())
