@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::activate::{CACHE_ONCE, json_headers};
@@ -13,10 +14,13 @@ use super::error::PublishError;
 use super::plan::{Plan, Step};
 use crate::asset::{Digest, KeyLayout, ObjectKey};
 use crate::manifest::{Channel, Manifest, ReleaseId};
-use crate::store::ObjectWrite;
+use crate::store::{ObjectWrite, StoreErrorKind};
 
 /// Largest intent that is read, in bytes: more than 300,000 objects.
 pub(super) const INTENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How often an intent is written that is taken away at once.
+const WRITES_MAX: usize = 3;
 
 /// Characters of an intent's name.
 const NAME_CHARS: usize = 32;
@@ -60,7 +64,17 @@ impl Intent {
         let bytes = serde_json::to_vec(self).map_err(PublishError::UnwritableIntent)?;
         let name = Digest::of(&bytes).to_string();
         let key = layout.intent(&name[..NAME_CHARS]);
-        store.put(&key, bytes.into(), &json_headers(CACHE_ONCE)).await?;
-        Ok(store.head(&key).await?.last_modified)
+        let bytes = Bytes::from(bytes);
+        for _ in 0..WRITES_MAX {
+            store.put(&key, bytes.clone(), &json_headers(CACHE_ONCE)).await?;
+            match store.head(&key).await {
+                Ok(head) => return Ok(head.last_modified),
+                // Without versions, a collector that found an old intent of the
+                // same name takes the new one with it.
+                Err(error) if error.kind() == StoreErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(PublishError::Collecting { key })
     }
 }

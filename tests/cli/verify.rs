@@ -71,6 +71,23 @@ async fn everything_that_is_wrong_is_told_at_once_and_repaired_from_the_tree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn variants_are_repaired_and_a_manifest_of_a_release_that_has_some() {
+    let world = World::new().await;
+    world.write("site/app.css", &"body { color: red }\n".repeat(50));
+    let published = world.run(&["publish", "site", "--json"]).await.exited(0).stdout;
+    let published: Value = serde_json::from_str(&published).unwrap();
+    let release = published["release"].as_str().unwrap();
+    world.lose(".css.br").await;
+    world.run(&["verify"]).await.exited(6);
+    world.proxy.follow(|_, _| Action::Pass);
+    world.run(&["verify", "--repair", "site"]).await.exited(0);
+    assert_eq!(count(&world, "PUT"), 1);
+    world.lose(".awning/releases/").await;
+    world.run(&["verify", release, "--repair", "site"]).await.exited(0);
+    world.run(&["verify", "--full"]).await.exited(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_the_tree_does_not_make_are_not_sent() {
     let world = World::new().await;
     let release = shop(&world).await;

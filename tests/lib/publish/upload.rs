@@ -19,6 +19,19 @@ fn gallery(text: &str) -> TempDir {
 }
 
 #[tokio::test]
+async fn an_intent_that_is_taken_away_is_written_again_and_then_given_up() {
+    let store = Arc::new(MemoryStore::default());
+    let gone = Fault::Refuse(Operation::Head, ".awning/intents/", StoreErrorKind::NotFound);
+    let probe = Probe::new(&store, gone);
+    let error = publish_with(&gallery("new"), &probe, &plain(), "n1").await.unwrap_err();
+    let given_up = matches!(&error, Failure::Publish(PublishError::Collecting { key }) if key.contains("/intents/"));
+    assert!(given_up, "{error:?}");
+    let writes = probe.calls().into_iter().filter(|call| call.starts_with("PUT "));
+    assert!(writes.clone().all(|call| call.contains("/intents/")), "nothing else is stored");
+    assert_eq!(writes.count(), 3);
+}
+
+#[tokio::test]
 async fn one_refused_object_of_61_leaves_the_old_release_and_a_second_run_finishes() {
     let store = Arc::new(MemoryStore::default());
     let old = publish_with(&gallery("old"), &*store, &plain(), "n1").await.unwrap().activation;
