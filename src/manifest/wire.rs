@@ -1,14 +1,18 @@
 //! The one serialised form of a manifest: canonical JSON, named by its BLAKE3.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufWriter};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Encoding, Entry, Logical, Manifest, ReleaseId};
-use crate::asset::{AssetPath, Digest};
+use crate::asset::{AssetPath, Blake3, Digest};
 
 /// Largest manifest that is written or read: about 200,000 assets.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of one asset in a manifest, roughly: without references and variants.
+const ENTRY_BYTES: usize = 400;
 
 const SCHEMA: &str = "awning.manifest/v1";
 
@@ -32,9 +36,9 @@ pub enum ManifestError {
 
 /// The document; unknown fields are ignored, an unknown schema is refused.
 #[derive(Deserialize, Serialize)]
-struct Wire<E, L> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    encoding: Option<Encoding>,
+struct Wire<C, E, L> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<C>,
     entries: E,
     #[serde(skip_serializing_if = "Option::is_none")]
     logical: Option<L>,
@@ -48,26 +52,36 @@ impl Manifest {
     ///
     /// The same entries give the same bytes on every machine.
     pub fn to_bytes(&self) -> Result<(ReleaseId, Vec<u8>), ManifestError> {
+        let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
+        self.write(&mut bytes)?;
+        refuse_large(bytes.len())?;
+        Ok((ReleaseId::new(Digest::of(&bytes)), bytes))
+    }
+
+    /// The id of the release alone: the bytes are hashed as they are made.
+    pub fn release(&self) -> Result<ReleaseId, ManifestError> {
+        let mut hashed = BufWriter::new(Hashed::default());
+        self.write(&mut hashed)?;
+        let hashed = hashed.into_inner().map_err(|error| unwritten(error.into_error()))?;
+        refuse_large(hashed.bytes)?;
+        Ok(ReleaseId::new(hashed.blake3.digest()))
+    }
+
+    fn write(&self, writer: impl io::Write) -> Result<(), ManifestError> {
         let logical = Some(&self.logical).filter(|logical| **logical != Logical::default());
-        let (encoding, entries) = (self.encoding.clone(), &self.entries);
+        let (encoding, entries) = (self.encoding.as_ref(), &self.entries);
         let wire =
             Wire { encoding, entries, logical, policy: self.policy, schema: SCHEMA.to_owned() };
-        let bytes = serde_json::to_vec(&wire).map_err(ManifestError::Malformed)?;
-        if bytes.len() > MANIFEST_BYTES_MAX {
-            return Err(ManifestError::TooLarge(bytes.len()));
-        }
-        Ok((ReleaseId::new(Digest::of(&bytes)), bytes))
+        serde_json::to_writer(writer, &wire).map_err(ManifestError::Malformed)
     }
 
     /// Reads the manifest of `release`, and refuses bytes of any other name.
     pub fn from_bytes(release: ReleaseId, bytes: &[u8]) -> Result<Self, ManifestError> {
-        if bytes.len() > MANIFEST_BYTES_MAX {
-            return Err(ManifestError::TooLarge(bytes.len()));
-        }
+        refuse_large(bytes.len())?;
         if ReleaseId::new(Digest::of(bytes)) != release {
             return Err(ManifestError::Altered(release));
         }
-        let wire: Wire<BTreeMap<AssetPath, Entry>, Logical> =
+        let wire: Wire<Encoding, BTreeMap<AssetPath, Entry>, Logical> =
             serde_json::from_slice(bytes).map_err(ManifestError::Malformed)?;
         if wire.schema != SCHEMA {
             return Err(ManifestError::Schema(wire.schema));
@@ -75,6 +89,33 @@ impl Manifest {
         let Wire { encoding, entries, logical, policy, .. } = wire;
         Ok(Self { encoding, entries, logical: logical.unwrap_or_default(), policy })
     }
+}
+
+/// Hashes and counts what is written.
+#[derive(Default)]
+struct Hashed {
+    blake3: Blake3,
+    bytes: usize,
+}
+
+impl io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.blake3.update(bytes);
+        self.bytes += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn unwritten(error: io::Error) -> ManifestError {
+    ManifestError::Malformed(serde_json::Error::io(error))
+}
+
+fn refuse_large(bytes: usize) -> Result<(), ManifestError> {
+    if bytes > MANIFEST_BYTES_MAX { Err(ManifestError::TooLarge(bytes)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -105,6 +146,7 @@ mod tests {
     fn a_manifest_reads_back_under_its_own_name_only() {
         let (release, bytes) = manifest().to_bytes().unwrap();
         assert_eq!(Manifest::from_bytes(release, &bytes).unwrap(), manifest());
+        assert_eq!(manifest().release().unwrap(), release);
 
         let other = ReleaseId::new(Digest::of(b"other"));
         let refused = Manifest::from_bytes(other, &bytes);

@@ -6,6 +6,7 @@ use crate::asset::KeyLayout;
 use crate::manifest::{ACTIVATION_BYTES_MAX, Activation, Channel, MANIFEST_BYTES_MAX, Manifest};
 use crate::store::{GetOutcome, GetRequest, ObjectRead, StoreError, StoreErrorKind};
 
+use super::build::Build;
 use super::error::PublishError;
 
 /// The newest release of a channel, as far as its head tells.
@@ -31,6 +32,31 @@ impl Base {
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }
+
+    /// What `build` is to be planned on, where it took long to make: someone
+    /// else may have switched the channel meanwhile. One GET more, or two where
+    /// the channel has another head now; none where the head is this very
+    /// release, because then there is nothing to do.
+    pub async fn renewed(
+        self,
+        build: &Build,
+        store: &dyn ObjectRead,
+        layout: &KeyLayout,
+        channel: &Channel,
+    ) -> Result<Self, PublishError> {
+        let is_head = |head: &Activation| head.release == build.release;
+        if self.manifest.is_some() && self.head.as_ref().is_some_and(is_head) {
+            return Ok(self);
+        }
+        match head(store, layout, channel).await? {
+            Head::Readable(head)
+                if self.manifest.is_some() && self.head.as_ref() == Some(&*head) =>
+            {
+                Ok(self)
+            }
+            head => with_manifest(head, store, layout).await,
+        }
+    }
 }
 
 /// Reads the head of `channel` and its manifest: two GETs, or one when the
@@ -44,13 +70,43 @@ pub async fn base(
     layout: &KeyLayout,
     channel: &Channel,
 ) -> Result<Base, PublishError> {
-    let mut base = Base::default();
+    with_manifest(head(store, layout, channel).await?, store, layout).await
+}
+
+/// What lies under the key of a channel's head.
+enum Head {
+    Missing,
+    Readable(Box<Activation>),
+    /// What to tell of it.
+    Damaged(String),
+}
+
+async fn head(
+    store: &dyn ObjectRead,
+    layout: &KeyLayout,
+    channel: &Channel,
+) -> Result<Head, PublishError> {
     let key = layout.head(channel);
-    let Some(bytes) = read(store, &key, ACTIVATION_BYTES_MAX).await? else { return Ok(base) };
-    let head = match Activation::from_bytes(channel, &bytes) {
-        Ok(head) => head,
-        Err(error) => {
-            base.remarks.push(format!("`{key}` is not readable: {error}"));
+    let Some(bytes) = read(store, &key, ACTIVATION_BYTES_MAX).await? else {
+        return Ok(Head::Missing);
+    };
+    Ok(match Activation::from_bytes(channel, &bytes) {
+        Ok(head) => Head::Readable(head.into()),
+        Err(error) => Head::Damaged(format!("`{key}` is not readable: {error}")),
+    })
+}
+
+async fn with_manifest(
+    head: Head,
+    store: &dyn ObjectRead,
+    layout: &KeyLayout,
+) -> Result<Base, PublishError> {
+    let mut base = Base::default();
+    let head = match head {
+        Head::Missing => return Ok(base),
+        Head::Readable(head) => *head,
+        Head::Damaged(remark) => {
+            base.remarks.push(remark);
             return Ok(base);
         }
     };

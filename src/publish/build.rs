@@ -120,7 +120,7 @@ pub fn build(
     let (manifest, objects) =
         assemble(scan.files, readings, settled, (space, modules), &kept, &options.rules);
     let manifest = manifest.with_logical(logical);
-    let (release, _) = manifest.to_bytes().map_err(BuildError::Manifest)?;
+    let release = manifest.release().map_err(BuildError::Manifest)?;
     Ok(Build { manifest, release, objects, warnings, ignored: scan.ignored })
 }
 

@@ -21,22 +21,16 @@ pub(super) struct Component {
 ///
 /// The result depends on the references alone, not on the order they are in.
 pub(super) fn levels(references: &[Vec<usize>]) -> Vec<Vec<Component>> {
-    let mut graph = DiGraph::<(), (), usize>::default();
-    for _ in references {
-        graph.add_node(());
-    }
-    for (from, targets) in references.iter().enumerate() {
-        for to in targets {
-            graph.add_edge(NodeIndex::new(from), NodeIndex::new(*to), ());
-        }
-    }
+    let (graph, nodes) = graph(references);
     let mut level_of = vec![0; references.len()];
     let mut levels: Vec<Vec<Component>> = Vec::new();
+    levels.extend(leaves(references));
     // Kosaraju's algorithm and not Tarjan's: petgraph's form of the latter
     // recurses, and a long chain of imports would overflow the stack. Both
     // give components before those that refer to them.
-    for nodes in kosaraju_scc(&graph) {
-        let component = component(nodes, references);
+    for members in kosaraju_scc(&graph) {
+        let members = members.into_iter().map(|node| nodes[node.index()]);
+        let component = component(members.collect(), references);
         let level = level(&component, references, &level_of);
         for member in &component.members {
             level_of[*member] = level;
@@ -52,8 +46,32 @@ pub(super) fn levels(references: &[Vec<usize>]) -> Vec<Vec<Component>> {
     levels
 }
 
-fn component(nodes: Vec<NodeIndex<usize>>, references: &[Vec<usize>]) -> Component {
-    let mut members: Vec<_> = nodes.into_iter().map(NodeIndex::index).collect();
+/// Assets that refer to nothing, which most do: all of the lowest level, without
+/// a graph.
+fn leaves(references: &[Vec<usize>]) -> Option<Vec<Component>> {
+    let leaves = references.iter().enumerate().filter(|(_, targets)| targets.is_empty());
+    let leaf = |(place, _)| Component { members: vec![place], cyclic: false };
+    let leaves: Vec<Component> = leaves.map(leaf).collect();
+    (!leaves.is_empty()).then_some(leaves)
+}
+
+/// The graph of all other assets, and the place of each of its nodes.
+fn graph(references: &[Vec<usize>]) -> (DiGraph<(), (), usize>, Vec<usize>) {
+    let nodes: Vec<usize> =
+        (0..references.len()).filter(|place| !references[*place].is_empty()).collect();
+    let mut graph = DiGraph::default();
+    for _ in &nodes {
+        graph.add_node(());
+    }
+    for (from, place) in nodes.iter().enumerate() {
+        for to in references[*place].iter().filter_map(|to| nodes.binary_search(to).ok()) {
+            graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
+        }
+    }
+    (graph, nodes)
+}
+
+fn component(mut members: Vec<usize>, references: &[Vec<usize>]) -> Component {
     members.sort_unstable();
     let cyclic = members.len() > 1 || members.iter().any(|only| references[*only].contains(only));
     Component { members, cyclic }

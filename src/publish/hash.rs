@@ -1,7 +1,6 @@
-//! Three digests from one pass over an object's bytes.
+//! Both digests of a manifest from one pass over an object's bytes.
 
-use data_encoding::{BASE64, HEXLOWER};
-use md5::Md5;
+use data_encoding::BASE64;
 use sha2::{Digest as _, Sha384};
 
 use crate::asset::{Blake3, Digest};
@@ -11,7 +10,6 @@ use crate::asset::{Blake3, Digest};
 pub(super) struct Hashes {
     blake3: Blake3,
     sha384: Sha384,
-    md5: Md5,
     size: u64,
 }
 
@@ -21,8 +19,6 @@ pub(super) struct Output {
     pub(super) b3: Digest,
     /// `sha384-` and base64, as `integrity` attributes have it.
     pub(super) integrity: String,
-    /// Lowercase hexadecimal, as S3 stores have it in the validator.
-    pub(super) md5: String,
     pub(super) size: u64,
 }
 
@@ -30,7 +26,6 @@ impl Hashes {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.blake3.update(bytes);
         self.sha384.update(bytes);
-        self.md5.update(bytes);
         self.size += bytes.len() as u64;
     }
 
@@ -38,7 +33,6 @@ impl Hashes {
         Output {
             b3: self.blake3.digest(),
             integrity: format!("sha384-{}", BASE64.encode(&self.sha384.finalize())),
-            md5: HEXLOWER.encode(&self.md5.finalize()),
             size: self.size,
         }
     }
@@ -56,15 +50,14 @@ impl Output {
 mod tests {
     use super::*;
 
-    /// `printf 'etalage' | openssl dgst -sha384 -binary | base64`, and `md5sum`.
+    /// `printf 'etalage' | openssl dgst -sha384 -binary | base64`.
     const SHA384: &str = "yBGJgH0MH1Nka417ld2FAKZzIwXEjQbEZ2xyCP7D/rdEWIeqrq/V2SPqpMDSzWo8";
-    const MD5: &str = "ded9ad97d2af411ea8ccb86ac80c83a7";
 
     #[test]
     fn the_digests_are_those_of_other_tools() {
         let output = Output::of(b"etalage");
         assert_eq!(output.integrity, format!("sha384-{SHA384}"));
-        assert_eq!((output.md5.as_str(), output.size), (MD5, 7));
+        assert_eq!(output.size, 7);
         assert_eq!(output.b3, Digest::of(b"etalage"));
     }
 

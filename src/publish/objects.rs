@@ -87,20 +87,18 @@ impl Objects {
     }
 
     /// The bytes of an object or of a coding of it, if they are those that were
-    /// planned, and their MD5 in hexadecimal.
+    /// planned.
     pub(super) fn planned(
         &self,
         path: &AssetPath,
         coding: Option<Coding>,
         digest: &Digest,
-    ) -> Result<(Vec<u8>, String), PublishError> {
+    ) -> Result<Vec<u8>, PublishError> {
         let changed = |source| PublishError::Changed { path: path.clone(), source };
         let made = self.made.get(path).ok_or_else(|| changed(None))?;
         let Some(coding) = coding else {
             let bytes = self.bytes(path).map_err(|error| changed(Some(error)))?;
-            let is_planned = Digest::of(&bytes) == *digest;
-            let planned = (bytes, made.output.md5.clone());
-            return if is_planned { Ok(planned) } else { Err(changed(None)) };
+            return if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(changed(None)) };
         };
         let uncoded = |source| PublishError::Uncoded { path: path.clone(), coding, source };
         let coded = self.coder.coded(self, path, &made.output.b3, coding);
@@ -108,8 +106,7 @@ impl Objects {
             CodeError::Read(error) => changed(Some(error)),
             CodeError::Encoder(error) => uncoded(Some(error)),
         })?;
-        let Output { b3, md5, .. } = Output::of(&bytes);
-        if b3 == *digest { Ok((bytes, md5)) } else { Err(uncoded(None)) }
+        if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(uncoded(None)) }
     }
 
     /// The length of an object in bytes; 0 where there is none.

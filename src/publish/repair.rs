@@ -107,7 +107,7 @@ async fn store_again(
 ) -> Result<bool, StoreError> {
     let (objects, b3) = (build.objects.clone(), object.b3);
     match task::spawn_blocking(move || objects.planned(&path, coding, &b3)).await {
-        Ok(Ok((bytes, _))) => {
+        Ok(Ok(bytes)) => {
             store.put(key, bytes.into(), &object.headers()).await?;
             Ok(true)
         }

@@ -247,16 +247,14 @@ impl<S: ObjectWrite> Publisher<S> {
         let Self { layout, options, output, manifests, planned, .. } = self;
         let progress = Arc::new(Progress::new(*output, self.events.clone()));
 
-        let build = self
-            .in_time(self.build(source, &progress))
-            .await??
-            .inspect_err(|error| self.tell_problems(error))
-            .with_context(|| format!("cannot publish `{}`", source.display()))?;
-        let base = self.in_time(publish::base(store, layout, &options.channel)).await??;
-        let (build, base) = self.in_time(self.encode(build, base, &progress)).await??;
-        let build = build
-            .inspect_err(|error| self.tell_problems(error))
-            .with_context(|| format!("cannot publish `{}`", source.display()))?;
+        // Hashing keeps the processors busy, and the base the network.
+        let base = publish::base(store, layout, &options.channel);
+        let begun = async { tokio::join!(self.build(source, &progress), base) };
+        let (build, base) = self.in_time(begun).await?;
+        let build = self.built(build?, source)?;
+        let (build, base) = self.in_time(self.encode(build, base?, &progress)).await??;
+        let build = self.built(build, source)?;
+        let base = self.in_time(base.renewed(&build, store, layout, &options.channel)).await??;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
         if let Some(planned) = planned {
             planned.check(&plan)?;
@@ -301,6 +299,13 @@ impl<S: ObjectWrite> Publisher<S> {
             publish::build(&source, &options, &mut |event| progress.show(event))
         });
         built.await.context("the build of the release broke off")
+    }
+
+    /// A build, or every problem of its tree, a line each.
+    fn built(&self, build: Result<Build, BuildError>, source: &Path) -> anyhow::Result<Build> {
+        build
+            .inspect_err(|error| self.tell_problems(error))
+            .with_context(|| format!("cannot publish `{}`", source.display()))
     }
 
     /// Work that ends at the deadline.

@@ -87,7 +87,7 @@ pub fn encode(
     kept.extend(coder.code_all(&build.objects, &missing, events)?);
 
     build.manifest = with_variants(&build.manifest, &tried, &kept);
-    (build.release, _) = build.manifest.to_bytes().map_err(BuildError::Manifest)?;
+    build.release = build.manifest.release().map_err(BuildError::Manifest)?;
     Ok(build)
 }
 

@@ -15,6 +15,9 @@ pub struct PlannedCalls {
     pub c: u64,
 }
 
+/// Looking at the head again, which others may have written meanwhile.
+const RENEWED: u64 = 1;
+
 /// Intent, manifest, record and head.
 const OWN_WRITES: u64 = 4;
 
@@ -37,7 +40,7 @@ impl Plan {
         let newest_record = u64::from(self.base.is_some());
         PlannedCalls {
             a: objects as u64 + OWN_WRITES,
-            b: base + newest_record + OWN_READS,
+            b: base + RENEWED + newest_record + OWN_READS,
             c: LISTS,
         }
     }

@@ -18,8 +18,6 @@ use super::Put;
 pub(super) struct Body {
     pub(super) bytes: Bytes,
     pub(super) digest: Digest,
-    /// In hexadecimal, as S3 stores have it in the validator.
-    pub(super) md5: String,
     pub(super) headers: ObjectHeaders,
 }
 
@@ -38,8 +36,8 @@ pub(super) async fn body(plan: &Plan, put: &Put<'_>) -> Result<Body, PublishErro
         false => task::spawn_blocking(move || objects.planned(&path, coding, &digest)).await,
     };
     let broken = |error| changed(put.path, Some(std::io::Error::other(error).into()));
-    let (bytes, md5) = made.map_err(broken)??;
-    Ok(Body { bytes: bytes.into(), digest, md5, headers: headers(entry, coding, digest) })
+    let bytes = made.map_err(broken)??;
+    Ok(Body { bytes: bytes.into(), digest, headers: headers(entry, coding, digest) })
 }
 
 /// The header fields of an object, whole or in parts.

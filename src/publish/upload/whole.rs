@@ -1,5 +1,8 @@
 //! An object that is sent in one piece, from memory.
 
+use data_encoding::HEXLOWER;
+use md5::{Digest as _, Md5};
+
 use super::super::base;
 use super::super::error::PublishError;
 use super::body::{Body, body};
@@ -14,13 +17,16 @@ impl Upload<'_> {
         if self.calls.is_stopped() {
             return Err(Failure::Stopped);
         }
-        let Body { bytes, digest, md5, headers } =
-            body(self.plan, put).await.map_err(Failure::Fatal)?;
+        let Body { bytes, digest, headers } = body(self.plan, put).await.map_err(Failure::Fatal)?;
         let key = self.layout.object(put.key);
         let send = || self.store.put_now(&key, bytes.clone(), &headers);
         let receipt = self.calls.make(&key, put.size, send).await?;
         // Stores that encrypt have other validators: then the object is read back.
-        if has_validator(&receipt, &md5) { Ok(()) } else { self.read_back(put, key, digest).await }
+        if has_validator(&receipt, &bytes) {
+            Ok(())
+        } else {
+            self.read_back(put, key, digest).await
+        }
     }
 
     async fn read_back(&self, put: &Put<'_>, key: String, digest: Digest) -> Result<(), Failure> {
@@ -36,6 +42,7 @@ impl Upload<'_> {
 }
 
 /// Believes a receipt whose validator is the MD5 of what was sent.
-fn has_validator(receipt: &PutReceipt, md5: &str) -> bool {
-    receipt.etag.as_deref().is_some_and(|etag| etag.trim_matches('"') == md5)
+fn has_validator(receipt: &PutReceipt, sent: &[u8]) -> bool {
+    let md5 = || HEXLOWER.encode(&Md5::digest(sent));
+    receipt.etag.as_deref().is_some_and(|etag| etag.trim_matches('"') == md5())
 }
