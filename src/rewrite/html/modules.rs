@@ -37,8 +37,14 @@ pub struct PageModules {
 }
 
 /// Looks at the scripts of the page at `page`. Modules would become URLs below
-/// `public`, which the page's policies may not allow.
-pub fn page_modules(bytes: &[u8], page: &Url, public: &PublicBase) -> PageModules {
+/// `public`, which the page's policies may not allow: its own, and the
+/// `Content-Security-Policy` of its response, if that is not empty.
+pub fn page_modules(
+    bytes: &[u8],
+    page: &Url,
+    public: &PublicBase,
+    content_security_policy: &str,
+) -> PageModules {
     let mut found = PageModules {
         base: page.clone(),
         modules: Vec::new(),
@@ -50,7 +56,10 @@ pub fn page_modules(bytes: &[u8], page: &Url, public: &PublicBase) -> PageModule
     };
     let safe = super::super::charset_is_safe(None, bytes);
     match tags(bytes, Limits::standard()).filter(|_| safe) {
-        Some(tags) => found.look_at(bytes, &tags, page, public),
+        Some(tags) => {
+            let policies = policies(&tags, content_security_policy);
+            found.look_at(bytes, &tags, (page, public), &policies);
+        }
         None => found.bar = Some(Reason::Memory),
     }
     found
@@ -62,8 +71,13 @@ impl PageModules {
         self.modules.is_empty() && self.classic.is_empty() && self.inline.is_empty()
     }
 
-    fn look_at(&mut self, bytes: &[u8], tags: &[Tag], page: &Url, public: &PublicBase) {
-        let policies = policies(tags);
+    fn look_at(
+        &mut self,
+        bytes: &[u8],
+        tags: &[Tag],
+        (page, public): (&Url, &PublicBase),
+        policies: &Policies,
+    ) {
         let href = tags.iter().find_map(|tag| tag.value("href").filter(|_| tag.name == "base"));
         if let Some(base) = href.and_then(|href| page.join(href).ok())
             && !matches!(base.scheme(), "data" | "javascript")
@@ -80,7 +94,7 @@ impl PageModules {
         }
         let own = tags.iter().find(|tag| Role::of(tag) == Some(Role::Map));
         let own = own.map(|tag| own_map(bytes, tag));
-        self.bar = self.bar_of(&own, &policies, tags, page, public);
+        self.bar = self.bar_of(&own, policies, tags, page, public);
         if let Some(Some(own)) = own {
             self.own_map(own);
         }
@@ -198,8 +212,10 @@ impl Role {
     }
 }
 
-fn policies(tags: &[Tag]) -> Policies {
+/// The policies of a response and of the page in it.
+fn policies(tags: &[Tag], of_response: &str) -> Policies {
     let mut policies = Policies::default();
+    policies.add(of_response);
     for tag in tags.iter().filter(|tag| tag.is("http-equiv", "content-security-policy")) {
         policies.add(tag.value("content").unwrap_or_default());
     }
@@ -250,7 +266,7 @@ mod tests {
 
     fn look(html: &str) -> PageModules {
         let page = Url::parse(PAGE).unwrap();
-        page_modules(html.as_bytes(), &page, &PublicBase::parse("https://cdn.nl").unwrap())
+        page_modules(html.as_bytes(), &page, &PublicBase::parse("https://cdn.nl").unwrap(), "")
     }
 
     fn paths(urls: &[Url]) -> Vec<&str> {
