@@ -253,6 +253,7 @@ impl<S: ObjectWrite> Publisher<S> {
             .inspect_err(|error| self.tell_problems(error))
             .with_context(|| format!("cannot publish `{}`", source.display()))?;
         let base = self.in_time(publish::base(store, layout, &options.channel)).await??;
+        publish::refuse(&build, &base, options).map_err(with_hint)?;
         let (build, base) = self.in_time(self.encode(build, base, &progress)).await??;
         let build = build
             .inspect_err(|error| self.tell_problems(error))
