@@ -376,6 +376,22 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_told_with_its_place() {
+        let table = [
+            ("a.svg", "<svg>\n  <g>\n</svg>", "3:1"),
+            ("a.svg", "<svg>\n<g a=b/></svg>", "2:1"),
+            ("a.svg", "<svg>\n<g>", "2:4"),
+            ("a.webmanifest", "{\n  \"a\": \u{e9}\n}", "2:8"),
+            ("a.webmanifest", "\u{feff}[]", "1:2"),
+        ];
+        for (path, text, place) in table {
+            let (_, problems) = references("/", path, text, &[]);
+            let why = "references in it may be left as they are: it is not well-formed";
+            assert_eq!(problems, [format!("{path}:{place}: warning: {why}")], "{text}");
+        }
+    }
+
+    #[test]
     fn only_known_names_are_replaced() {
         let fingerprint = crate::asset::Digest::of(b"").fingerprint();
         let path = asset("img/a b.png");
