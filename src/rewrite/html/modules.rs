@@ -16,6 +16,10 @@ use super::super::{PublicBase, Reason};
 use super::Limits;
 use super::tags::{Tag, tags};
 
+/// Bytes of a page in which browsers look for its charset (HTML Standard,
+/// "prescan a byte stream to determine its encoding").
+const PRESCAN_BYTES: usize = 1024;
+
 /// What of a page's scripts matters to modules.
 #[derive(Clone, Debug)]
 pub struct PageModules {
@@ -245,12 +249,13 @@ fn integrity(tag: &Tag, map: &ImportMap) -> Option<Edit> {
     Some(Edit { at: at..at, text: format!(" integrity=\"{integrity}\"{cors}") })
 }
 
-/// A map of ours comes before whatever may import, but behind the charset,
-/// which browsers look for in the first 1,024 bytes only.
+/// A map of ours comes before whatever may import, but behind a charset that
+/// browsers would no longer look for behind the map.
 fn new_map(tags: &[Tag], map: &ImportMap) -> Option<Edit> {
     let first = tags.iter().find(|tag| Role::of(tag).is_some())?;
     let charset = tags.iter().find(|tag| {
-        tag.name == "meta" && (tag.has("charset") || tag.is("http-equiv", "content-type"))
+        let tells = tag.has("charset") || tag.is("http-equiv", "content-type");
+        tag.name == "meta" && tells && tag.end <= PRESCAN_BYTES
     });
     let at = charset.map_or(first.start, |charset| first.start.max(charset.end));
     let nonce = nonce(tags).map(|nonce| format!(" nonce=\"{nonce}\"")).unwrap_or_default();
@@ -369,5 +374,8 @@ mod tests {
         for (html, expected) in table {
             assert_eq!(inject(html), expected);
         }
+        let late =
+            format!("<script src=x></script><!--{}--><meta charset=utf-8>", "x".repeat(1024));
+        assert_eq!(inject(&late), format!("{ours}{late}"), "browsers do not look there");
     }
 }
