@@ -40,9 +40,11 @@ pub struct PageModules {
     pub bar: Option<Reason>,
 }
 
-/// Looks at the scripts of the page at `page`. Modules would become URLs below
-/// `public`, which the page's policies may not allow: its own, and the
-/// `Content-Security-Policy` of its response, if that is not empty.
+/// Looks at the scripts of the page at `page`.
+///
+/// Modules would become URLs below `public`, which the page's policies may not
+/// allow: its own, and the `Content-Security-Policy` of its response, if that
+/// is not empty.
 pub fn page_modules(
     bytes: &[u8],
     page: &Url,
