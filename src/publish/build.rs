@@ -31,6 +31,9 @@ use crate::manifest::{Entry, Manifest, ManifestError, ReleaseId};
 /// Bytes of a document that are searched for secrets at a time.
 const SEARCH_BYTES: usize = 64 * 1024;
 
+/// The field that says what a page may load.
+const POLICY: &str = "content-security-policy";
+
 /// The release that a source tree makes, ready to be planned.
 #[derive(Clone, Debug)]
 pub struct Build {
@@ -74,7 +77,9 @@ pub fn build(
     let scan = scan::scan(source, &options.ignore, scan::LIMITS).map_err(BuildError::Source)?;
     let bytes = scan.files.iter().map(|file| file.stamp.bytes).sum();
     events(Event::Scanned { files: scan.files.len(), bytes });
-    let mut space = space.keeping(stable(&scan.files, &options.rules));
+    let mut space = space
+        .keeping(stable(&scan.files, &options.rules))
+        .under(policies(&scan.files, &options.rules));
 
     let read = read_all(&scan.files, &space, options, events);
     let mut problems = scan.problems;
@@ -201,6 +206,18 @@ fn refuse_shared_names(files: &[SourceFile], settled: &[Named]) -> Result<(), Bu
 fn stable(files: &[SourceFile], rules: &Rules) -> BTreeSet<AssetPath> {
     let assets = files.iter().map(|file| &file.asset);
     assets.filter(|asset| !rules.for_path(asset).fingerprint.value).cloned().collect()
+}
+
+/// The `Content-Security-Policy` that rules give to pages.
+fn policies(files: &[SourceFile], rules: &Rules) -> BTreeMap<AssetPath, String> {
+    let pages = files.iter().map(|file| &file.asset);
+    let pages = pages.filter(|asset| Document::of(asset) == Some(Document::Html));
+    let policy = |page: &AssetPath| {
+        let headers = rules.for_path(page).headers;
+        let mut policy = headers.into_iter().filter(|(name, _)| name.as_str() == POLICY);
+        policy.next().map(|(_, policy)| (page.clone(), policy.value.to_string()))
+    };
+    pages.filter_map(policy).collect()
 }
 
 /// What kind of document a file is, if it is one: by its name, or by a rule.

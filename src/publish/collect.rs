@@ -10,7 +10,9 @@ use super::modules;
 use super::problem::{Kind, Place, Problem};
 use super::properties::{Declared, Facts};
 use crate::asset::AssetPath;
-use crate::rewrite::{Positions, PropertyUse, Reason, Reference, Resolver, Site, Summary};
+use crate::rewrite::{
+    Positions, PropertyUse, Reason, Reference, Resolver, Site, Summary, position,
+};
 
 /// What a document says, in the order of its references.
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl<'a> Collector<'a> {
         let Seen { references, declared, uses, forwards } =
             self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut positions = Positions::new(bytes);
-        let mut found = Found { problems: unparsed(path, summary), ..Found::default() };
+        let mut found = Found { problems: unparsed(path, bytes, summary), ..Found::default() };
         for Collected { offset, text, asset, site, leads } in references {
             if !known.contains(&asset) {
                 if !loose {
@@ -157,7 +159,7 @@ pub(super) fn dangling(path: &AssetPath, place: (usize, usize), text: &str, site
 }
 
 /// What could not be read, and so keeps the references it has.
-fn unparsed(path: &AssetPath, summary: &Summary) -> Vec<Problem> {
+fn unparsed(path: &AssetPath, bytes: &[u8], summary: &Summary) -> Vec<Problem> {
     let why = |reason: &Reason| match reason {
         Reason::Capture => Some("an element is too long"),
         Reason::Charset => Some("the charset is not one that extends ASCII"),
@@ -166,10 +168,12 @@ fn unparsed(path: &AssetPath, summary: &Summary) -> Vec<Problem> {
         Reason::Syntax => Some("it is not well-formed"),
         _ => None,
     };
-    let reasons = summary.skipped.keys().filter_map(why);
-    let problem = |why| {
-        Problem::warning(path, format!("references in it may be left as they are: {why}"))
-            .of(Kind::Unparsed)
+    let problem = |reason| {
+        let message = format!("references in it may be left as they are: {}", why(reason)?);
+        let problem = Problem::warning(path, message).of(Kind::Unparsed);
+        let Some(offset) = summary.places.get(reason) else { return Some(problem) };
+        let (line, column) = position(bytes, *offset);
+        Some(problem.at(line, column))
     };
-    reasons.map(problem).collect()
+    summary.skipped.keys().filter_map(problem).collect()
 }

@@ -16,7 +16,8 @@ use super::properties::Decided;
 use crate::asset::{AssetPath, ObjectKey, media};
 use crate::rewrite::{
     Limits, Mount, PublicBase, Reference, Resolver, Site, Summary, inject_import_map, rewrite_css,
-    rewrite_html, rewrite_js, rewrite_json, rewrite_svg, rewrite_web_manifest, script_stack_bytes,
+    rewrite_html_under, rewrite_js, rewrite_json, rewrite_svg, rewrite_web_manifest,
+    script_stack_bytes,
 };
 
 /// Largest document that is looked at, in bytes, as it is held in memory.
@@ -50,6 +51,8 @@ pub(super) struct UrlSpace {
     properties: Decided,
     /// Assets that keep their logical URLs.
     stable: BTreeSet<AssetPath>,
+    /// `Content-Security-Policy` of the responses that pages come in.
+    policies: BTreeMap<AssetPath, String>,
 }
 
 /// The names that references of a document become, in two layers: those of
@@ -101,7 +104,7 @@ impl Document {
             return modules::script(path, bytes, space, known);
         }
         let collector = Collector::new(space, path);
-        let (_, summary) = self.rewrite(path, bytes, &space.page(path), &collector);
+        let (_, summary) = self.rewrite(path, bytes, space, &collector);
         let found = collector.found(path, bytes, known, &summary, self == Self::Json);
         if self == Self::Html { modules::html(path, bytes, space, known, found) } else { found }
     }
@@ -117,7 +120,7 @@ impl Document {
         let properties = space.properties.get(path);
         let moves_modules = names.modules.moves_modules(path);
         let naming = Naming { document: self, space, names, moves_modules, properties };
-        let (replaced, _) = self.rewrite(path, bytes, &space.page(path), &naming);
+        let (replaced, _) = self.rewrite(path, bytes, space, &naming);
         if self == Self::Html {
             return inject_import_map(&replaced, &names.modules.import_map(path, names));
         }
@@ -128,12 +131,16 @@ impl Document {
         self,
         path: &AssetPath,
         bytes: &[u8],
-        page: &Url,
+        space: &UrlSpace,
         resolver: &dyn Resolver,
     ) -> (Vec<u8>, Summary) {
+        let page = &space.page(path);
         match self {
             Self::Css => rewrite_css(bytes, page, resolver),
-            Self::Html => rewrite_html(bytes, page, resolver, Limits::default()),
+            Self::Html => {
+                let policy = space.policy(path);
+                rewrite_html_under(policy, bytes, page, resolver, Limits::default())
+            }
             Self::Json => rewrite_json(bytes, page, resolver),
             Self::Script => {
                 let rewrite = || rewrite_js(bytes, page, modules::kind(path), resolver);
@@ -203,6 +210,7 @@ impl UrlSpace {
             same_origin: same_origin.clone(),
             properties: Decided::default(),
             stable: BTreeSet::new(),
+            policies: BTreeMap::new(),
         })
     }
 
@@ -232,6 +240,16 @@ impl UrlSpace {
     /// The same, with references to these assets left as they are.
     pub(super) fn keeping(self, stable: BTreeSet<AssetPath>) -> Self {
         Self { stable, ..self }
+    }
+
+    /// The same, with a `Content-Security-Policy` of these pages.
+    pub(super) fn under(self, policies: BTreeMap<AssetPath, String>) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// The `Content-Security-Policy` of a page's response; empty where it has none.
+    pub(super) fn policy(&self, path: &AssetPath) -> &str {
+        self.policies.get(path).map_or("", String::as_str)
     }
 
     /// Whether references to an asset stay as they are.
@@ -355,6 +373,22 @@ mod tests {
         let (assets, dangling) = references("/", "shop/index.html", html, &["shop/a.png"]);
         assert_eq!(assets, ["shop/a.png"]);
         assert_eq!(dangling, ["shop/index.html:2:11: warning: `./gone.png` names no asset"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_place() {
+        let table = [
+            ("a.svg", "<svg>\n  <g>\n</svg>", "3:1"),
+            ("a.svg", "<svg>\n<g a=b/></svg>", "2:1"),
+            ("a.svg", "<svg>\n<g>", "2:4"),
+            ("a.webmanifest", "{\n  \"a\": \u{e9}\n}", "2:8"),
+            ("a.webmanifest", "\u{feff}[]", "1:2"),
+        ];
+        for (path, text, place) in table {
+            let (_, problems) = references("/", path, text, &[]);
+            let why = "references in it may be left as they are: it is not well-formed";
+            assert_eq!(problems, [format!("{path}:{place}: warning: {why}")], "{text}");
+        }
     }
 
     #[test]

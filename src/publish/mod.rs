@@ -1,7 +1,8 @@
 //! Publishing a directory: from files to the head of a channel.
 //!
 //! The stages are chained by what they return, so none can be left out:
-//! [`build()`] → [`encode()`] (with [`base()`]) → [`plan()`] → [`upload()`] → [`activate()`]. Nothing is
+//! [`build()`] → [`encode()`] (with [`base()`]) → [`plan()`] → [`upload()`] → [`activate()`]. Most of
+//! what [`plan()`] refuses, [`refuse()`] refuses before anything is encoded. Nothing is
 //! visible to visitors before the last one, and nothing is ever deleted but by
 //! [`prune`], which deletes what no release needs any more.
 //!
@@ -66,7 +67,7 @@ pub use options::{
     CONCURRENCY_DEFAULT, ConditionalWrites, Ignore, IgnoreError, MULTIPART_BYTES_DEFAULT, Options,
     PART_BYTES_DEFAULT, UPLOAD_BYTES_DEFAULT,
 };
-pub use plan::{Plan, PlannedCalls, Reason, Refused, Step, plan};
+pub use plan::{Plan, PlannedCalls, Reason, Refused, Step, plan, refuse};
 pub use problem::{Ignored, Kind, Place, Problem, Severity};
 pub use repair::{Repaired, repair, repair_manifest};
 pub use rules::{Compress, Decided, Level, Pattern, Policy, Property, References, Rule, Rules};

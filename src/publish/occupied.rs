@@ -11,6 +11,11 @@ use crate::store::{ObjectRead, StoreErrorKind};
 /// The metadata field that holds the digest of an object.
 const DIGEST_META: &str = "blake3";
 
+/// Whether an object may lie where another tool's name leads.
+pub(super) fn is_looked_up(path: &AssetPath, key: &ObjectKey) -> bool {
+    *key == ObjectKey::of_public_name(path)
+}
+
 /// Refuses to put `digest` where other bytes lie: one HEAD if `path` keeps its
 /// name, and no call otherwise.
 pub(super) async fn refuse_other_bytes(
@@ -20,7 +25,7 @@ pub(super) async fn refuse_other_bytes(
     key: &ObjectKey,
     digest: Digest,
 ) -> Result<(), PublishError> {
-    if *key != ObjectKey::of_public_name(path) {
+    if !is_looked_up(path, key) {
         return Ok(());
     }
     let head = match store.head(full_key).await {

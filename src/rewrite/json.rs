@@ -28,9 +28,12 @@ pub fn rewrite_web_manifest(
     let mut replacements = Replacements::new(resolver, url, url);
     let excerpt = Excerpt::verbatim(bytes, 0);
     let json = Json::of(&excerpt);
-    let Some(manifest) = json.object() else {
-        replacements.skip(Reason::Syntax);
-        return replacements.apply(bytes);
+    let manifest = match json.object() {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            replacements.skip_at(Reason::Syntax, json.place_of(&error));
+            return replacements.apply(bytes);
+        }
     };
     let mut see = |use_: Use, value| match use_ {
         Use::Image => json.consider(value, None, &mut replacements),
@@ -66,8 +69,8 @@ pub fn rewrite_json(bytes: &[u8], url: &Url, resolver: &dyn Resolver) -> (Vec<u8
     let mut replacements = Replacements::new(resolver, url, url);
     let excerpt = Excerpt::verbatim(bytes, 0);
     let json = Json::of(&excerpt);
-    if serde_json::from_str::<IgnoredAny>(json.text).is_err() {
-        replacements.skip(Reason::Syntax);
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(json.text) {
+        replacements.skip_at(Reason::Syntax, json.place_of(&error));
         return replacements.apply(bytes);
     }
     let start = excerpt.text().len() - json.text.len();
@@ -110,7 +113,7 @@ enum Use {
 /// Where the map's own `integrity` pins a module, its address stays.
 pub(super) fn import_map(excerpt: &Excerpt<'_>, replacements: &mut Replacements<'_>) {
     let json = Json::of(excerpt);
-    let Some(map) = json.object() else { return replacements.skip(Reason::Syntax) };
+    let Ok(map) = json.object() else { return replacements.skip(Reason::Syntax) };
     let pinned: Vec<Url> = (map.0.iter().filter(|(name, _)| name == "integrity"))
         .flat_map(|(_, value)| members(value))
         .filter_map(|(url, _)| replacements.resolve(&url))
@@ -145,8 +148,16 @@ impl<'e, 'a> Json<'e, 'a> {
         Self { excerpt, text: text.strip_prefix('\u{feff}').unwrap_or(text) }
     }
 
-    fn object(&self) -> Option<Members<'e>> {
-        serde_json::from_str(self.text).ok()
+    fn object(&self) -> serde_json::Result<Members<'e>> {
+        serde_json::from_str(self.text)
+    }
+
+    /// Where in the excerpt an error was found. Its column counts bytes.
+    fn place_of(&self, error: &serde_json::Error) -> usize {
+        let lines = self.text.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let line_start =
+            self.excerpt.text().len() - self.text.len() + lines.map(str::len).sum::<usize>();
+        line_start + error.column().saturating_sub(1)
     }
 
     fn consider(

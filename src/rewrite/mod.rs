@@ -25,6 +25,7 @@ pub use charset::charset_is_safe;
 pub use css::rewrite_css;
 pub use html::{
     HtmlRewriter, ImportMap, Limits, PageModules, inject_import_map, page_modules, rewrite_html,
+    rewrite_html_under,
 };
 pub use js::{
     ScriptFault, ScriptKind, ScriptReference, ScriptUse, rewrite_js, script_references,

@@ -9,6 +9,9 @@ pub struct Summary {
     pub rewritten: usize,
     /// What was left alone although it is ours, or could not be looked at.
     pub skipped: BTreeMap<Reason, usize>,
+    /// Where the first of these stands in the document, in bytes, as far as
+    /// that is known.
+    pub places: BTreeMap<Reason, usize>,
 }
 
 /// Why a reference, or a part of a document, was left alone.
@@ -50,11 +53,20 @@ impl Summary {
         *self.skipped.entry(reason).or_default() += 1;
     }
 
+    /// Counts one thing that was left alone at `offset` of the document.
+    pub fn skip_at(&mut self, reason: Reason, offset: usize) {
+        self.skip(reason);
+        self.places.entry(reason).or_insert(offset);
+    }
+
     /// Takes over what was counted elsewhere.
     pub fn add(&mut self, other: Self) {
         self.rewritten += other.rewritten;
         for (reason, count) in other.skipped {
             *self.skipped.entry(reason).or_default() += count;
+        }
+        for (reason, offset) in other.places {
+            self.places.entry(reason).or_insert(offset);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metrics::Metrics;
 use super::origin::Fault;
 use super::wanted::Page;
-use crate::rewrite::{Limits, Reference, Resolver, Site, Summary, rewrite_html};
+use crate::rewrite::{Limits, Reference, Resolver, Site, Summary, rewrite_html_under};
 
 /// How much longer than the page itself its rewritten form may be, at least.
 const GROWTH_BYTES: u64 = 64 * 1024;
@@ -42,7 +42,9 @@ fn rendered(bytes: Vec<u8>, page: &Page, bytes_max: u64) -> (Vec<u8>, Summary) {
         }
         page.resolvers.iter().find_map(|resolver| resolver.resolve(reference))
     };
-    let (rewritten, summary) = rewrite_html(&bytes, &page.url, &resolver, Limits::standard());
+    let Page { url, policy, .. } = page;
+    let (rewritten, summary) =
+        rewrite_html_under(policy, &bytes, url, &resolver, Limits::standard());
     if rewritten.len() as u64 + bytes.len() as u64 > bytes_max {
         return (bytes, Summary::default());
     }

@@ -206,7 +206,9 @@ impl Asked<'_> {
             object: entry.key.clone(),
         };
         let url = site.origin.join(url_path).ok()?;
-        let page = Page { url, resolvers: self.resolvers() };
+        let policy = entry.headers.get(header::CONTENT_SECURITY_POLICY.as_str());
+        let policy = policy.cloned().unwrap_or_default();
+        let page = Page { url, policy, resolvers: self.resolvers() };
         Some(Wanted { key, page: Some(page), ..Wanted::identity(entry) })
     }
 

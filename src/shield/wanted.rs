@@ -41,6 +41,8 @@ pub(crate) struct Published {
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) url: Url,
+    /// Its `Content-Security-Policy`; empty where it has none.
+    pub(crate) policy: String,
     pub(crate) resolvers: Vec<ManifestResolver>,
 }
 

@@ -222,3 +222,15 @@ async fn a_rollback_killed_at_any_call_is_finished_by_another() {
         assert!(killed >= 12, "only {killed} calls were seen");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_that_is_refused_has_coded_nothing() {
+    let world = World::new().await;
+    world.write("site/page.txt", &"etalage ".repeat(100));
+    world.run(&["publish", "site", "--order", "7"]).await.exited(0);
+    world.write("site/page.txt", &"awning ".repeat(100));
+    let older = ["publish", "site", "--order", "6", "--events", "events"];
+    world.run(&older).await.exited(5);
+    let events = std::fs::read_to_string(world.path("events")).unwrap();
+    assert!(events.contains("\"hashed\"") && !events.contains("\"encoding\""), "{events}");
+}

@@ -9,13 +9,14 @@ use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::manifest::Channel;
 use awning::publish::{
-    self, Base, Build, BuildError, CACHE_BYTES_DEFAULT, Cache, Coder, Options, Problem,
+    self, Base, Build, BuildError, CACHE_BYTES_DEFAULT, Cache, Coder, Event, Options, Problem,
     PublishError, Refused,
 };
 use awning::rewrite::PublicBase;
 use awning::store::s3::{Profile, S3Store};
 use awning::store::{Counted, ObjectWrite};
 use clap::Args;
+use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::transfer::TransferFlags;
@@ -247,12 +248,9 @@ impl<S: ObjectWrite> Publisher<S> {
         let Self { layout, options, output, manifests, planned, .. } = self;
         let progress = Arc::new(Progress::new(*output, self.events.clone()));
 
-        // Hashing keeps the processors busy, and the base the network.
-        let base = publish::base(store, layout, &options.channel);
-        let begun = async { tokio::join!(self.build(source, &progress), base) };
-        let (build, base) = self.in_time(begun).await?;
-        let build = self.built(build?, source)?;
-        let (build, base) = self.in_time(self.encode(build, base?, &progress)).await??;
+        let (build, base) = self.in_time(self.begun(source, store, &progress)).await??;
+        publish::refuse(&build, &base, options).map_err(with_hint)?;
+        let (build, base) = self.in_time(self.encode(build, base, &progress)).await??;
         let build = self.built(build, source)?;
         let base = self.in_time(base.renewed(&build, store, layout, &options.channel)).await??;
         let plan = publish::plan(build, base, options).map_err(with_hint)?;
@@ -286,17 +284,52 @@ impl<S: ObjectWrite> Publisher<S> {
         Ok(Outcome::Published(summary))
     }
 
+    /// Builds, and reads what the channel stands at meanwhile: hashing keeps the
+    /// processors busy, and the base the network. A tree without files is
+    /// refused before the store is asked.
+    async fn begun(
+        &self,
+        source: &Path,
+        store: &dyn ObjectWrite,
+        progress: &Arc<Progress>,
+    ) -> anyhow::Result<(Build, Base)> {
+        let (scanned, has_files) = oneshot::channel();
+        let base = || publish::base(store, &self.layout, &self.options.channel);
+        let meanwhile = async {
+            has_files.await.ok()?;
+            Some(base().await)
+        };
+        let (build, base_meanwhile) =
+            tokio::join!(self.build(source, progress, scanned), meanwhile);
+        let build = self.built(build?, source)?;
+        let base = match base_meanwhile {
+            Some(base) => base?,
+            None => base().await?,
+        };
+        Ok((build, base))
+    }
+
     /// Builds beside the runtime's own threads: a signal is heard, and a shield
-    /// goes on serving, while the processors are busy hashing.
+    /// goes on serving, while the processors are busy hashing. Tells `scanned`
+    /// when there are files.
     async fn build(
         &self,
         source: &Path,
         progress: &Arc<Progress>,
+        scanned: oneshot::Sender<()>,
     ) -> anyhow::Result<Result<Build, BuildError>> {
         let (source, options) = (source.to_owned(), self.options.clone());
-        let progress = Arc::clone(progress);
+        let (progress, mut scanned) = (Arc::clone(progress), Some(scanned));
         let built = tokio::task::spawn_blocking(move || {
-            publish::build(&source, &options, &mut |event| progress.show(event))
+            let told = &mut |event| {
+                let has_files = matches!(event, Event::Scanned { files: 1.., .. });
+                if let Some(scanned) = scanned.take_if(|_| has_files) {
+                    // Nobody waits for it behind the deadline.
+                    let _ = scanned.send(());
+                }
+                progress.show(event);
+            };
+            publish::build(&source, &options, told)
         });
         built.await.context("the build of the release broke off")
     }

@@ -80,9 +80,11 @@ pub fn encode(
     if tried.is_empty() {
         return Ok(build);
     }
-    // Under other rules an asset may have had other codings.
-    let base = base.manifest().filter(|base| base.policy() == build.manifest.policy());
-    let mut kept = base.map(|base| known(base, options)).unwrap_or_default();
+    let mut kept = match base.manifest() {
+        None => BTreeMap::new(),
+        Some(base) if base.policy() == build.manifest.policy() => known(base, options),
+        Some(base) => proven(base, &build.manifest, &tried),
+    };
     let missing = missing(&build.manifest, &tried, &kept);
     kept.extend(coder.code_all(&build.objects, &missing, events)?);
 
@@ -130,6 +132,32 @@ fn known(manifest: &Manifest, options: &Options) -> BTreeMap<Wanted, Kept> {
         entry.variants.iter().map(coded).collect()
     };
     before.map(|(entry, codings)| ((entry.b3, codings), kept(entry))).collect()
+}
+
+/// What a manifest that was made under other rules tells of bytes that these
+/// encoders have coded: only what is in it, as another coding may not have been
+/// tried.
+fn proven(
+    base: &Manifest,
+    manifest: &Manifest,
+    tried: &BTreeMap<AssetPath, Vec<Coding>>,
+) -> BTreeMap<Wanted, Kept> {
+    if base.encoding().is_none_or(|encoding| encoding.version != coder::VERSION) {
+        return BTreeMap::new();
+    }
+    let coded = base.iter().filter(|(_, entry)| !entry.variants.is_empty());
+    let variants: BTreeMap<Digest, _> =
+        coded.map(|(_, entry)| (entry.b3, &entry.variants)).collect();
+    let proven = |(path, codings): (&AssetPath, &Vec<Coding>)| {
+        let entry = manifest.get(path.as_str())?;
+        let variants = variants.get(&entry.b3)?;
+        let kept = codings.iter().map(|coding| {
+            let variant = variants.get(coding)?;
+            Some((*coding, (variant.b3, variant.size)))
+        });
+        Some(((entry.b3, codings.clone()), kept.collect::<Option<Kept>>()?))
+    };
+    tried.iter().filter_map(proven).collect()
 }
 
 /// What is not known yet, each once, the largest first: begun last, it would

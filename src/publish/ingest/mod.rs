@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::source::SourceFile;
 use crate::asset::{AssetPath, may_be_hashed};
 use crate::manifest::{Chunk, Logical};
+use crate::semantics::encoding::Coding;
 use forms::{Output, ViteChunk, Written};
 
 /// Largest manifest of a tool that is read, in bytes.
@@ -118,7 +119,7 @@ impl Ingesting<'_> {
                 chunk.file == file && chunk.name.as_deref() == Some(asset.split_extension().0)
             };
             let plain = plain || logical.as_ref().and_then(|it| chunks.get(it)).is_some_and(called);
-            if !plain && may_be_hashed(&asset) {
+            if !plain && may_be_hashed(&asset) && !is_called_like_a_variant(&asset) {
                 self.of.hashed.insert(asset.clone());
             }
             if let Some(logical) = logical.filter(|logical| self.is_name(logical)) {
@@ -196,6 +197,12 @@ impl Ingesting<'_> {
             (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         plain && AssetPath::parse(text).map_or(true, |path| !self.known.contains(&path))
     }
+}
+
+/// Whether a file has a name that a variant of another may have: under its own, it
+/// could be overwritten by a release that makes that variant.
+fn is_called_like_a_variant(asset: &AssetPath) -> bool {
+    Coding::ALL.iter().any(|coding| asset.file_name().ends_with(coding.suffix()))
 }
 
 /// Whether a file has the stem of its logical name, so that it has no hash.

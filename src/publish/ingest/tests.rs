@@ -83,6 +83,17 @@ fn a_file_with_the_name_of_its_source_is_not_hashed() {
 }
 
 #[test]
+fn a_file_that_is_called_like_a_variant_is_not_hashed() {
+    let files =
+        ["main.9c68a1b2.js", "main.9c68a1b2.js.gz", "main.9c68a1b2.js.br", "a-9c68a1b2.zst"];
+    let lines = files.map(|name| format!("\"{name}\":\"{name}\"").replacen("9c68a1b2.", "", 1));
+    let manifest = format!("{{{}}}", lines.join(","));
+    let mut tree: Vec<(&str, &str)> = files.map(|name| (name, "")).into();
+    tree.push(("manifest.json", &manifest));
+    assert_eq!(hashed(&ingested(&tree)), ["main.9c68a1b2.js"]);
+}
+
+#[test]
 fn a_name_that_two_manifests_give_means_neither() {
     let found = ingested(&[
         ("a/manifest.json", r#"{"app.js":"app-9c68a1b2.js"}"#),

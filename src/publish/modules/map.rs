@@ -42,7 +42,7 @@ impl Drawing<'_> {
         for url in space.logical(module).into_iter().chain(plain) {
             add(map, url, &target);
         }
-        if self.is_pinned(module) || self.page.taken.contains_key(module) {
+        if self.stays(module) || self.page.taken.contains_key(module) {
             return;
         }
         if let (Some(integrity), Some(url)) =
@@ -85,17 +85,16 @@ impl Drawing<'_> {
     fn target(&self, module: &AssetPath) -> Option<String> {
         let module = self.page.taken.get(module).unwrap_or(module);
         let space = &self.graph.space;
-        if space.keeps(module) {
-            return None;
-        }
-        if self.is_pinned(module) {
+        if self.stays(module) {
             return Some(space.unrooted(&space.page(module)));
         }
         space.public().url_of(self.names.key(module)?)
     }
 
-    fn is_pinned(&self, module: &AssetPath) -> bool {
-        self.page.pinned.contains(module)
+    /// Whether a module keeps its logical URL: the tags that name it are not
+    /// rewritten, and a module under two URLs would run twice.
+    fn stays(&self, module: &AssetPath) -> bool {
+        self.graph.space.keeps(module) || self.page.pinned.contains(module)
     }
 }
 

@@ -52,7 +52,7 @@ pub(in super::super) fn html(
     found: Found,
 ) -> Found {
     let at = space.page(path);
-    let scripts = page_modules(bytes, &at, space.public());
+    let scripts = page_modules(bytes, &at, space.public(), space.policy(path));
     if scripts.is_empty() {
         return found;
     }

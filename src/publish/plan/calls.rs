@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::Plan;
+use super::{Plan, Step};
+use crate::publish::occupied;
 
 /// Calls to the store by B2 class. Only B and C are billed, and capped.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
@@ -40,8 +41,17 @@ impl Plan {
         let newest_record = u64::from(self.base.is_some());
         PlannedCalls {
             a: objects as u64 + OWN_WRITES,
-            b: base + RENEWED + newest_record + OWN_READS,
+            b: base + RENEWED + newest_record + OWN_READS + self.looked_up(),
             c: LISTS,
         }
+    }
+
+    /// Objects that are looked up before they are sent.
+    fn looked_up(&self) -> u64 {
+        let looked_up = |step: &&Step| match step {
+            Step::Put { path, key, .. } => occupied::is_looked_up(path, key),
+            Step::Keep { .. } => false,
+        };
+        self.steps.iter().filter(looked_up).count() as u64
     }
 }

@@ -176,6 +176,26 @@ pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused
     })
 }
 
+/// Refuses what [`plan()`] would refuse whatever variants are made: called before
+/// they are, so that none is made in vain.
+///
+/// What may be the channel's head already is left for [`plan()`] to tell.
+pub fn refuse(build: &Build, base: &Base, options: &Options) -> Result<(), Refused> {
+    let head = base.head.as_ref();
+    if head.is_some_and(|head| head.release == build.release) {
+        return Ok(());
+    }
+    let none = Manifest::default();
+    let known = base.manifest.as_ref().unwrap_or(&none);
+    let steps = steps(&build.manifest, known)?;
+    if steps.iter().all(Step::is_keep) && build.manifest.len() == known.len() {
+        return Ok(());
+    }
+    refuse_locked(head)?;
+    refuse_older(head, options)?;
+    refuse_shrink(&build.manifest, known, options)
+}
+
 /// An asset's steps stand together: itself, then its variants.
 fn steps(manifest: &Manifest, known: &Manifest) -> Result<Vec<Step>, Refused> {
     let stored = stored(known);

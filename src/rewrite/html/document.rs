@@ -104,8 +104,8 @@ impl Document {
         }
         let too_long =
             |open: &mut Open| step.settled.saturating_sub(open.at) > self.limits.capture_bytes_max;
-        if self.open.take_if(too_long).is_some() {
-            self.summary.skip(Reason::Capture);
+        if let Some(open) = self.open.take_if(too_long) {
+            self.summary.skip_at(Reason::Capture, open.at);
         }
         let limit = self.open.as_ref().map_or(step.settled, |open| open.at.min(step.settled));
         self.release(limit)
@@ -181,7 +181,7 @@ impl Document {
 
     fn content(&mut self, content: Content, at: Range<usize>, resolver: &dyn Resolver) {
         if at.len() > self.limits.capture_bytes_max {
-            return self.summary.skip(Reason::Capture);
+            return self.summary.skip_at(Reason::Capture, at.start);
         }
         if self.policies.pin() && content != Content::Noscript {
             return self.summary.skip(Reason::Policy);

@@ -103,12 +103,25 @@ pub fn rewrite_html(
     resolver: &dyn Resolver,
     limits: Limits,
 ) -> (Vec<u8>, Summary) {
+    rewrite_html_under("", bytes, page, resolver, limits)
+}
+
+/// The same, told of the response's `Content-Security-Policy` as
+/// [`HtmlRewriter::under_policy`] is; an empty one forbids nothing.
+pub fn rewrite_html_under(
+    content_security_policy: &str,
+    bytes: &[u8],
+    page: &Url,
+    resolver: &dyn Resolver,
+    limits: Limits,
+) -> (Vec<u8>, Summary) {
     if !super::charset_is_safe(None, bytes) {
         let mut summary = Summary::default();
         summary.skip(Reason::Charset);
         return (bytes.to_vec(), summary);
     }
     let mut document = Document::new(page, limits);
+    document.policy(content_security_policy);
     let mut out = document.write(bytes, resolver);
     let (tail, summary) = document.end(resolver);
     out.extend_from_slice(&tail);

@@ -16,6 +16,10 @@ use super::super::{PublicBase, Reason};
 use super::Limits;
 use super::tags::{Tag, tags};
 
+/// Bytes of a page in which browsers look for its charset (HTML Standard,
+/// "prescan a byte stream to determine its encoding").
+const PRESCAN_BYTES: usize = 1024;
+
 /// What of a page's scripts matters to modules.
 #[derive(Clone, Debug)]
 pub struct PageModules {
@@ -36,9 +40,17 @@ pub struct PageModules {
     pub bar: Option<Reason>,
 }
 
-/// Looks at the scripts of the page at `page`. Modules would become URLs below
-/// `public`, which the page's policies may not allow.
-pub fn page_modules(bytes: &[u8], page: &Url, public: &PublicBase) -> PageModules {
+/// Looks at the scripts of the page at `page`.
+///
+/// Modules would become URLs below `public`, which the page's policies may not
+/// allow: its own, and the `Content-Security-Policy` of its response, if that
+/// is not empty.
+pub fn page_modules(
+    bytes: &[u8],
+    page: &Url,
+    public: &PublicBase,
+    content_security_policy: &str,
+) -> PageModules {
     let mut found = PageModules {
         base: page.clone(),
         modules: Vec::new(),
@@ -50,7 +62,10 @@ pub fn page_modules(bytes: &[u8], page: &Url, public: &PublicBase) -> PageModule
     };
     let safe = super::super::charset_is_safe(None, bytes);
     match tags(bytes, Limits::standard()).filter(|_| safe) {
-        Some(tags) => found.look_at(bytes, &tags, page, public),
+        Some(tags) => {
+            let policies = policies(&tags, content_security_policy);
+            found.look_at(bytes, &tags, (page, public), &policies);
+        }
         None => found.bar = Some(Reason::Memory),
     }
     found
@@ -62,8 +77,13 @@ impl PageModules {
         self.modules.is_empty() && self.classic.is_empty() && self.inline.is_empty()
     }
 
-    fn look_at(&mut self, bytes: &[u8], tags: &[Tag], page: &Url, public: &PublicBase) {
-        let policies = policies(tags);
+    fn look_at(
+        &mut self,
+        bytes: &[u8],
+        tags: &[Tag],
+        (page, public): (&Url, &PublicBase),
+        policies: &Policies,
+    ) {
         let href = tags.iter().find_map(|tag| tag.value("href").filter(|_| tag.name == "base"));
         if let Some(base) = href.and_then(|href| page.join(href).ok())
             && !matches!(base.scheme(), "data" | "javascript")
@@ -80,7 +100,7 @@ impl PageModules {
         }
         let own = tags.iter().find(|tag| Role::of(tag) == Some(Role::Map));
         let own = own.map(|tag| own_map(bytes, tag));
-        self.bar = self.bar_of(&own, &policies, tags, page, public);
+        self.bar = self.bar_of(&own, policies, tags, page, public);
         if let Some(Some(own)) = own {
             self.own_map(own);
         }
@@ -198,8 +218,10 @@ impl Role {
     }
 }
 
-fn policies(tags: &[Tag]) -> Policies {
+/// The policies of a response and of the page in it.
+fn policies(tags: &[Tag], of_response: &str) -> Policies {
     let mut policies = Policies::default();
+    policies.add(of_response);
     for tag in tags.iter().filter(|tag| tag.is("http-equiv", "content-security-policy")) {
         policies.add(tag.value("content").unwrap_or_default());
     }
@@ -229,12 +251,13 @@ fn integrity(tag: &Tag, map: &ImportMap) -> Option<Edit> {
     Some(Edit { at: at..at, text: format!(" integrity=\"{integrity}\"{cors}") })
 }
 
-/// A map of ours comes before whatever may import, but behind the charset,
-/// which browsers look for in the first 1,024 bytes only.
+/// A map of ours comes before whatever may import, but behind a charset that
+/// browsers would no longer look for behind the map.
 fn new_map(tags: &[Tag], map: &ImportMap) -> Option<Edit> {
     let first = tags.iter().find(|tag| Role::of(tag).is_some())?;
     let charset = tags.iter().find(|tag| {
-        tag.name == "meta" && (tag.has("charset") || tag.is("http-equiv", "content-type"))
+        let tells = tag.has("charset") || tag.is("http-equiv", "content-type");
+        tag.name == "meta" && tells && tag.end <= PRESCAN_BYTES
     });
     let at = charset.map_or(first.start, |charset| first.start.max(charset.end));
     let nonce = nonce(tags).map(|nonce| format!(" nonce=\"{nonce}\"")).unwrap_or_default();
@@ -250,7 +273,7 @@ mod tests {
 
     fn look(html: &str) -> PageModules {
         let page = Url::parse(PAGE).unwrap();
-        page_modules(html.as_bytes(), &page, &PublicBase::parse("https://cdn.nl").unwrap())
+        page_modules(html.as_bytes(), &page, &PublicBase::parse("https://cdn.nl").unwrap(), "")
     }
 
     fn paths(urls: &[Url]) -> Vec<&str> {
@@ -353,5 +376,8 @@ mod tests {
         for (html, expected) in table {
             assert_eq!(inject(html), expected);
         }
+        let late =
+            format!("<script src=x></script><!--{}--><meta charset=utf-8>", "x".repeat(1024));
+        assert_eq!(inject(&late), format!("{ours}{late}"), "browsers do not look there");
     }
 }

@@ -144,6 +144,11 @@ impl<'r> Replacements<'r> {
         self.summary.skip(reason);
     }
 
+    /// Counts something that was left alone at `offset` of the document.
+    pub(super) fn skip_at(&mut self, reason: Reason, offset: usize) {
+        self.summary.skip_at(reason, offset);
+    }
+
     /// The URL that `text` names, if it can be an asset's at all.
     pub(super) fn resolve(&self, text: &str) -> Option<Url> {
         let text = text.trim_matches(is_trimmed);

@@ -37,7 +37,7 @@ pub fn rewrite_svg(bytes: &[u8], url: &Url, resolver: &dyn Resolver) -> (Vec<u8>
     }
     match spots::spots(Excerpt::verbatim(bytes, 0).text()) {
         Ok(spots) => spots.iter().for_each(|spot| consider(spot, bytes, &mut replacements)),
-        Err(reason) => replacements.skip(reason),
+        Err((reason, offset)) => replacements.skip_at(reason, offset),
     }
     replacements.apply(bytes)
 }
@@ -51,7 +51,7 @@ fn consider(spot: &Spot, bytes: &[u8], replacements: &mut Replacements<'_>) {
     };
     let parts: Vec<XmlPart> = spot.parts.iter().map(within).collect();
     let Some(excerpt) = Excerpt::xml(&bytes[start..end], start, &parts) else {
-        return replacements.skip(Reason::Entity);
+        return replacements.skip_at(Reason::Entity, start);
     };
     let text = excerpt.text();
     match spot.form {

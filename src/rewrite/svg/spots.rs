@@ -28,21 +28,37 @@ pub(super) struct Spot {
 }
 
 /// All places in `xml` that may hold references, in order. An error says why
-/// the file is not to be touched.
-pub(super) fn spots(xml: &str) -> Result<Vec<Spot>, Reason> {
+/// the file is not to be touched, and where that was seen, in bytes.
+pub(super) fn spots(xml: &str) -> Result<Vec<Spot>, (Reason, usize)> {
     let mut reader = NsReader::from_str(xml);
     reader.config_mut().check_comments = true;
     let mut walk = Walk { xml, depth: 0, rooted: false, sheet: None, spots: Vec::new() };
+    let mut event_at = 0;
+    walk_all(&mut reader, &mut walk, &mut event_at).map_err(|reason| {
+        // The reader has a place for an error of its own only.
+        let at = reader.error_position().max(event_at);
+        (reason, usize::try_from(at).unwrap_or(xml.len()))
+    })?;
+    Ok(walk.spots)
+}
+
+/// `event_at` is where the event begins that is looked at.
+fn walk_all(
+    reader: &mut NsReader<&[u8]>,
+    walk: &mut Walk<'_>,
+    event_at: &mut u64,
+) -> Result<(), Reason> {
     loop {
+        *event_at = reader.buffer_position();
         let (namespace, event) = reader.read_resolved_event().map_err(|_| Reason::Syntax)?;
         let svg = is_or_may_be(&namespace, SVG);
         match event {
             Event::Start(start) => {
-                walk.element(&reader, &start, svg)?;
+                walk.element(reader, &start, svg)?;
                 walk.open(&start, svg)?;
             }
             Event::Empty(start) => {
-                walk.element(&reader, &start, svg)?;
+                walk.element(reader, &start, svg)?;
                 walk.rooted = true;
             }
             Event::End(_) => walk.close(),
@@ -58,7 +74,7 @@ pub(super) fn spots(xml: &str) -> Result<Vec<Spot>, Reason> {
     if walk.depth != 0 || !walk.rooted {
         return Err(Reason::Syntax);
     }
-    Ok(walk.spots)
+    Ok(())
 }
 
 struct Walk<'a> {

@@ -30,7 +30,7 @@ async fn a_key_that_may_not_is_told_which_capability_it_lacks() {
     };
     let rows = [
         denied("read", When::operation("GetObject"), "lacks the capability readFiles", 1),
-        denied("write", When::operation("PutObject"), "lacks the capability writeFiles", 3),
+        denied("write", When::operation("PutObject"), "lacks the capability writeFiles", 4),
         denied("list", When::operation("ListObjectsV2"), "lacks the capability listFiles", BEFORE),
     ];
     run_all(rows).await;
@@ -110,7 +110,7 @@ async fn what_is_not_there_is_no_failure() {
     world.proxy.script(Script::new().on(when, cases::no_such_key()));
     world.run(&["publish", "site"]).await.exited(0);
     let counts = world.proxy.counts();
-    assert_eq!(world.proxy.fired(), [1]);
+    assert_eq!(world.proxy.fired(), [2]);
     // Two objects more, no manifest to begin with, and no record to read before its own.
     assert_eq!(counts.total(), CALM + 2 - 2, "{}", shown(&counts));
     assert!(world.served("app.css").await.unwrap().contains("red"));

@@ -188,8 +188,8 @@ fn an_svg_file_that_is_broken_stays_and_is_reported() {
     let found: Vec<_> = build.warnings().iter().map(Problem::to_string).collect();
     let left = "warning: references in it may be left as they are";
     let expected = [
-        format!("a.svg: {left}: it is not well-formed"),
-        format!("b.svg: {left}: an entity of its own is not expanded"),
+        format!("a.svg:1:26: {left}: it is not well-formed"),
+        format!("b.svg:1:51: {left}: an entity of its own is not expanded"),
     ];
     assert_eq!(found, expected);
     assert!(build.manifest().get("a.svg").unwrap().refs.is_empty());

@@ -1,6 +1,6 @@
 //! Modules: import maps, integrity, workers, and the names that follow.
 
-use awning::publish::Modules;
+use awning::publish::{Modules, Pattern, Rule, Rules};
 use serde_json::Value;
 
 use super::*;
@@ -319,4 +319,19 @@ fn a_script_that_nests_too_deeply_is_published_unread() {
     let build = build(&tree(&files), &options()).unwrap();
     let found: Vec<_> = build.warnings().iter().map(Problem::to_string).collect();
     assert_eq!(found, ["deep.js:1:1: warning: published unread: it may nest too deeply"]);
+}
+
+#[tokio::test]
+async fn a_module_that_keeps_its_url_has_that_url_alone_in_a_page() {
+    let mut rule = Rule::of(Pattern::parse("js/c.js").unwrap());
+    rule.fingerprint = Some(false);
+    let options = Options { rules: Rules::new(vec![rule]).unwrap(), ..options() };
+    let (manifest, store) = published(GRAPH, &options).await;
+    let map = map_of(&text(&*store, &manifest.get("index.html").unwrap().key).await);
+    // Beside the modules that import it, and as one of them writes it.
+    for url in ["https://cdn.example.nl/js/c.js", "https://cdn.example.nl/js/c.js?v=1"] {
+        assert_eq!(map["imports"][url], "/js/c.js", "{url}");
+    }
+    assert_eq!(map["imports"].get("/js/c.js"), None);
+    assert_eq!(map["integrity"].get(public(&manifest, "js/c.js")), None, "nobody asks for it");
 }

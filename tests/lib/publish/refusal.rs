@@ -86,3 +86,23 @@ async fn a_lower_order_than_the_heads_is_superseded_before_any_upload() {
     assert!(probe.calls().iter().all(|call| call.starts_with("GET ")), "{:?}", probe.calls());
     publish_with(&other, &*store, &ordered(8), "n3").await.unwrap();
 }
+
+#[tokio::test]
+async fn what_the_plan_will_refuse_is_refused_before_anything_is_encoded() {
+    let store = Arc::new(MemoryStore::default());
+    let page = "etalage ".repeat(100);
+    let dir = tree(&[("a.txt", &page), ("b.txt", "text")]);
+    let ordered = |order| Options { order, ..options() };
+    let published = publish_with(&dir, &*store, &ordered(7), "n1").await.unwrap();
+    assert_eq!(published.manifest.get("a.txt").unwrap().variants.len(), 3);
+    let base = publish::base(&*store, &layout(), &channel()).await.unwrap();
+    let refuse = |dir: &TempDir, order| {
+        publish::refuse(&build(dir, &options()).unwrap(), &base, &ordered(order))
+    };
+    assert_eq!(refuse(&dir, 6), Ok(()), "it is the head already");
+    let other = tree(&[("a.txt", &page), ("b.txt", "edited")]);
+    assert_eq!(refuse(&other, 7), Ok(()));
+    assert_eq!(refuse(&other, 6), Err(Refused::Superseded { order: 6, head: 7 }));
+    let fewer = refuse(&tree(&[("b.txt", "text")]), 7);
+    assert!(matches!(fewer, Err(Refused::Shrink { .. })), "{fewer:?}");
+}

@@ -376,3 +376,22 @@ async fn what_is_uploaded_is_what_the_manifest_says_even_when_files_change_meanw
         assert_eq!(Digest::of(&bytes), entry.b3, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_policy_that_a_rule_sends_holds_for_what_a_page_names() {
+    let page = "<!doctype html><meta charset=utf-8><img src=/i.png>\
+                <script type=module src=/js/a.js></script>";
+    let files = [("index.html", page), ("free.html", page), ("i.png", "image"), ("js/a.js", "1")];
+    let rules = vec![header("index.html", "Content-Security-Policy", "default-src 'self'")];
+    let store = Arc::new(MemoryStore::default());
+    let release = publish_with(&tree(&files), &*store, &ruled(rules), "n1").await.unwrap();
+    let stored = async |path| text(&*store, &release.manifest.get(path).unwrap().key).await;
+    assert_eq!(stored("index.html").await, page, "nothing that it names may be elsewhere");
+    assert!(stored("free.html").await.contains("<img src=https://cdn.example.nl/i."));
+
+    let shield = shield(&store);
+    shield.refresh().await;
+    let seen = seen(&shield, SITE, "/index.html").await;
+    assert_eq!(seen.header("content-security-policy"), "default-src 'self'");
+    assert_eq!(seen.body.unwrap(), page);
+}

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use awning::clock::Clock;
 use awning::manifest::Variant;
-use awning::publish::{Cache, Diff, Event, Step};
+use awning::manifest::field::FieldValue;
+use awning::publish::{Cache, Compress, Diff, Event, Pattern, Rule, Rules, Step};
 use awning::semantics::encoding::Coding;
 use awning::shield::Shield;
 use awning::shield::metrics::Metrics;
@@ -51,14 +52,23 @@ fn build_on(dir: &TempDir, base: &publish::Base, coder: &Coder, options: &Option
 
 /// What a publish codes: the files and bytes that it tells of.
 fn coded(dir: &TempDir, base: &publish::Base, coder: &Coder) -> Option<(usize, u64)> {
+    coded_under(dir, base, coder, &options())
+}
+
+fn coded_under(
+    dir: &TempDir,
+    base: &publish::Base,
+    coder: &Coder,
+    options: &Options,
+) -> Option<(usize, u64)> {
     let mut told = None;
-    let build = build(dir, &options()).unwrap();
+    let build = build(dir, options).unwrap();
     let mut tell = |event| {
         if let Event::Encoding { files, bytes } = event {
             told = Some((files, bytes));
         }
     };
-    publish::encode(build, base, coder, &options(), &mut tell).unwrap();
+    publish::encode(build, base, coder, options, &mut tell).unwrap();
     told
 }
 
@@ -399,4 +409,28 @@ async fn a_shield_gives_each_visitor_the_coding_it_likes() {
     // A font that is compressed by its own format has one form only.
     let font = get(SITE, "/fonts/a.woff2").header("accept-encoding", "br").of(&shield).await;
     assert_eq!((font.header("content-encoding"), font.header("vary")), ("", ""));
+}
+
+#[tokio::test]
+async fn under_other_rules_the_variants_of_the_base_are_taken_over_as_well() {
+    let (store, dir, coder) = (Arc::new(MemoryStore::default()), shop(), Coder::default());
+    publish_to(&dir, &*store, "n1").await.unwrap();
+    let base = base_of(&*store).await;
+    let ruled = |set: fn(&mut Rule)| {
+        let mut rule = Rule::of(Pattern::parse("css/**").unwrap());
+        set(&mut rule);
+        Options { rules: Rules::new(vec![rule]).unwrap(), ..options() }
+    };
+    // What has no variants may not have been tried: it is coded again.
+    let untold = fs::metadata(dir.path().join("noise.txt")).unwrap().len();
+    let tables: [fn(&mut Rule); 2] = [
+        |rule| rule.content_type = FieldValue::media_type("text/css").ok(),
+        |rule| rule.compress = Some(Compress::Only(vec![Coding::Gzip])),
+    ];
+    for set in tables {
+        let options = ruled(set);
+        assert_eq!(coded_under(&dir, &base, &coder, &options), Some((1, untold)));
+        let afresh = build_on(&dir, &publish::Base::default(), &coder, &options);
+        assert_eq!(build_on(&dir, &base, &coder, &options).release(), afresh.release());
+    }
 }
