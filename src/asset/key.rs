@@ -1,8 +1,9 @@
 //! Names in the bucket, and how they are laid out.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{AssetPath, Fingerprint};
 
@@ -22,9 +23,11 @@ const OBJECTS: &str = "a/";
 /// The name of an object in a bucket, relative to the configured prefix.
 ///
 /// One to 1,024 bytes of UTF-8 without control characters (B2's limits).
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ObjectKey(Box<str>);
+///
+/// Clones share their text.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ObjectKey(Arc<str>);
 
 /// A text that cannot name an object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -106,9 +109,15 @@ impl TryFrom<String> for ObjectKey {
     }
 }
 
+impl Serialize for ObjectKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl From<ObjectKey> for String {
     fn from(key: ObjectKey) -> Self {
-        key.0.into()
+        key.0.as_ref().into()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Longest asset path in bytes. A B2 key holds 1,024 bytes; the rest is left
 /// for the prefix, the fingerprint and the variant's suffix.
@@ -43,9 +44,11 @@ const PATH_ESCAPED: &AsciiSet = &CONTROLS
 /// assert_eq!(path.split_extension(), ("app", Some("css")));
 /// assert!(AssetPath::parse("../etc/passwd").is_err());
 /// ```
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AssetPath(Box<str>);
+///
+/// Clones share their text.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AssetPath(Arc<str>);
 
 /// Why a text is not an asset path.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -135,9 +138,15 @@ impl TryFrom<String> for AssetPath {
     }
 }
 
+impl Serialize for AssetPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl From<AssetPath> for String {
     fn from(path: AssetPath) -> Self {
-        path.0.into()
+        path.0.as_ref().into()
     }
 }
 

@@ -93,7 +93,7 @@ pub fn build(
     for (file, read) in scan.files.iter().zip(read) {
         problems.extend(read.problems);
         readings.extend(read.reading);
-        facts.insert(file.asset.clone(), read.facts);
+        facts.extend((!read.facts.is_empty()).then(|| (file.asset.clone(), read.facts)));
         told.extend(read.modules.map(|modules| (file.asset.clone(), modules)));
     }
     let Ingested { hashed, logical, problems: doubtful } = ingest(source, &scan.files, &space);

@@ -31,6 +31,13 @@ pub(super) struct Facts {
     pub(super) forwards: BTreeSet<(String, String)>,
 }
 
+impl Facts {
+    /// Whether the document says nothing of custom properties.
+    pub(super) fn is_empty(&self) -> bool {
+        self.declared.is_empty() && self.uses.is_empty() && self.forwards.is_empty()
+    }
+}
+
 /// A relative URL in the value of a custom property.
 #[derive(Debug)]
 pub(super) struct Declared {

@@ -26,12 +26,13 @@ const IGNORED_AT_ROOT: &[&str] = &[".awning", "awning.toml"];
 pub(super) struct Limits {
     /// Most files. A manifest holds about as many.
     pub(super) files: usize,
-    /// Most bytes of one file, because an object is uploaded from memory.
+    /// Most bytes of one file: as many as go into the parts of an upload while
+    /// those stay as small as they are by default, for parts are sent from memory.
     pub(super) file_bytes: u64,
 }
 
-/// The limits of every publish.
-pub(super) const LIMITS: Limits = Limits { files: 200_000, file_bytes: 1024 * 1024 * 1024 };
+/// The limits of every publish: 200,000 files of up to 128 GiB.
+pub(super) const LIMITS: Limits = Limits { files: 200_000, file_bytes: 128 * 1024 * 1024 * 1024 };
 
 /// What a source tree holds.
 #[derive(Debug, Default)]
