@@ -85,10 +85,12 @@ pub async fn sweep(
     run.sweep().await
 }
 
-/// A [`sweep()`] and then a [`mark()`], on one reading of the bucket. In
-/// between, aborts the uploads in parts that nobody goes on with: those of
+/// A [`sweep()`] and then a [`mark()`], on one reading of the bucket.
+///
+/// In between, aborts the uploads in parts that nobody goes on with: those of
 /// objects, begun longer than the grace ago, whose key no unexpired intent
-/// names. Looks at the first 10,000 unfinished uploads; the next run goes on.
+/// names. Looks at the first 10,000 unfinished uploads, in the order of their
+/// keys; what follows them is for a later run, and a remark says so.
 ///
 /// Costs what [`sweep()`] does, a LIST for every 1,000 unfinished uploads, and
 /// a LIST and a DELETE for each that is aborted.
