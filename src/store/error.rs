@@ -69,7 +69,8 @@ pub enum StoreErrorKind {
     PartMissing,
     /// The store understood the call and refuses it.
     Rejected,
-    /// The store has no versions to list.
+    /// The store does not know the call: it has no versions to list, or does
+    /// not list unfinished uploads.
     Unsupported,
 }
 
@@ -142,7 +143,7 @@ impl fmt::Display for StoreErrorKind {
             StoreErrorKind::Precondition => "the object has changed",
             StoreErrorKind::PartMissing => "a part is missing",
             StoreErrorKind::Rejected => "the store refused it",
-            StoreErrorKind::Unsupported => "the store has no versions",
+            StoreErrorKind::Unsupported => "the store does not support it",
         })
     }
 }

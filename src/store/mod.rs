@@ -127,7 +127,8 @@ pub trait ObjectWrite: ObjectRead {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Lists at most [`UPLOADS_PAGE_MAX`] unfinished uploads whose keys begin
-    /// with `prefix` and that follow `after`, in the order of their keys.
+    /// with `prefix` and that follow `after`, in the order of their keys. Fails
+    /// with [`StoreErrorKind::Unsupported`] where the store lists none.
     fn list_uploads<'a>(
         &'a self,
         prefix: &'a str,

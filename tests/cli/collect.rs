@@ -22,9 +22,14 @@ const LEAST: [&str; 8] = [
     "--config=awning.toml",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "signatures are checked against the real time")]
 async fn world() -> (World, ManualClock) {
-    let clock = ManualClock::at(SystemTime::now());
+    world_behind(Duration::ZERO).await
+}
+
+/// A world whose bucket's clock is behind that of the command.
+#[expect(clippy::disallowed_methods, reason = "signatures are checked against the real time")]
+async fn world_behind(lag: Duration) -> (World, ManualClock) {
+    let clock = ManualClock::at(SystemTime::now() - lag);
     let world = World::at(Clock::Manual(clock.clone())).await;
     world.write("awning.toml", "");
     (world, clock)
@@ -186,4 +191,58 @@ async fn a_preview_says_when_it_ends_and_is_collected_behind_it() {
     }
     let standing = world.run(&["publish", "site", "--expires=7d"]).await.exited(2);
     assert!(standing.stderr.contains("--channel"), "{}", standing.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_nobody_completed_is_aborted_after_the_grace() {
+    let (world, clock) = world_behind(HOUR * 30).await;
+    publish(&world, "red").await;
+    let began = Clock::Manual(clock.clone()).now();
+    world.begin("a/film.mp4", "a part").await;
+    let begun = world.uploads().await[0].begun.unwrap();
+    // Listings tell seconds.
+    let early = began.duration_since(begun).unwrap_or_default();
+    assert!(begun <= began && early < Duration::from_secs(1), "{begun:?} {began:?}");
+    world.begin("notes/film.mp4", "of someone else").await;
+
+    // In a dry run the machine's own clock counts.
+    let dry = world.run(&["gc", "--grace=24h", "--dry-run"]).await.exited(0).stdout;
+    let line = dry.lines().find(|line| line.starts_with("abort  ")).unwrap();
+    assert!(line.starts_with("abort    upload  6 B  a/film.mp4  "), "{dry}");
+    assert!(dry.contains("\nwould abort 1 unfinished uploads (6 B)\n"), "{dry}");
+    let young = world.run(&["gc", "--grace=24h"]).await.exited(0).stdout;
+    assert!(young.contains("\nleft 1 unfinished uploads that may still be completed\n"), "{young}");
+    assert!(!young.contains("abort"), "{young}");
+    assert_eq!(world.uploads().await.len(), 2);
+
+    clock.advance(HOUR * 25);
+    world.begin("a/young.mp4", "a part").await;
+    let told = json(&world.run(&LEAST).await.exited(0));
+    assert_eq!(told["aborted"], serde_json::json!({ "uploads": 1, "bytes": 6 }), "{told}");
+    let aborted = &told["uploads"]["aborted"];
+    assert_eq!((&aborted[0]["key"], &aborted[0]["size"]), (&"a/film.mp4".into(), &6.into()));
+    assert_eq!((aborted.as_array().unwrap().len(), &told["uploads"]["kept"]), (1, &1.into()));
+    let left: Vec<_> = world.uploads().await.into_iter().map(|one| one.key).collect();
+    assert_eq!(left, ["a/young.mp4", "notes/film.mp4"]);
+
+    clock.advance(HOUR * 25);
+    let told = world.run(&["gc", "--grace=24h"]).await.exited(0).stdout;
+    assert!(told.contains("\naborted 1 unfinished uploads (6 B)\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lists_no_uploads_is_warned_of_and_collected_all_the_same() {
+    let (world, clock) = world().await;
+    publish(&world, "red").await;
+    world.begin("a/film.mp4", "a part").await;
+    clock.advance(HOUR * 25);
+    let listing = awning_front::Script::by(|call| match call.operation == "ListMultipartUploads" {
+        true => awning_front::Fault::error(501, "NotImplemented", "no such call"),
+        false => awning_front::Fault::Pass,
+    });
+    world.proxy.script(listing);
+    let told = world.run(&LEAST).await.exited(0);
+    assert!(told.stderr.contains("the store does not list unfinished uploads"), "{}", told.stderr);
+    assert_eq!(json(&told)["aborted"]["uploads"], 0);
+    assert_eq!(world.uploads().await.len(), 1);
 }

@@ -145,3 +145,37 @@ async fn what_is_no_plan_and_a_place_that_holds_none_are_told() {
     assert!(!world.path("site/plan.json").exists());
     world.run(&["plan", "site", "-o", "missing/plan.json"]).await.exited(2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_preview_ends_so_long_after_it_is_applied() {
+    let world = World::new().await;
+    site(&world, "red");
+    let plan = ["plan", "site", "--channel=preview-42", "--expires=7d", "-o", "plan.json"];
+    let told = world.run(&plan).await.exited(0).stdout;
+    assert!(told.contains("\nends 168 h after it is applied\n"), "{told}");
+    let file = std::fs::read(world.path("plan.json")).unwrap();
+    let planned: Value = serde_json::from_slice(&file).unwrap();
+    assert_eq!(planned["options"]["expires_seconds"], 7 * 24 * 3600);
+
+    for outcome in ["published ", "unchanged "] {
+        let applied = world.run(&["apply", "plan.json"]).await.exited(0).stdout;
+        assert!(applied.starts_with(outcome), "{applied}");
+        // But for the time that it takes to publish.
+        let lasts = lasts(&world).await;
+        assert!(lasts.abs_diff(7 * 24 * 3600) < 60, "{lasts}");
+    }
+    let (world, standing) = (&world, ["plan", "site", "--expires=7d"]);
+    tells(&world.run(&standing).await.exited(2), &["--expires", "--channel"]);
+    // What stands by the time of applying must not end either.
+    world.write("awning.toml", "[publish]\nchannel = \"preview-42\"\n");
+    let refused = world.run(&["apply", "plan.json", "--config=awning.toml"]).await.exited(2);
+    tells(&refused, &["--expires", "preview-42"]);
+}
+
+/// Seconds from the newest switch of the preview to its end.
+async fn lasts(world: &World) -> u64 {
+    let listed = world.run(&["releases", "--channel=preview-42", "--json"]).await.exited(0);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let time = |name: &str| httpdate::parse_http_date(listed[0][name].as_str().unwrap()).unwrap();
+    time("expires").duration_since(time("activated")).unwrap().as_secs()
+}

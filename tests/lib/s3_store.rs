@@ -448,6 +448,8 @@ async fn a_listing_of_versions_that_does_not_say_where_it_goes_on_is_no_whole_on
     }
     let error = "<Error><Code>NotImplemented</Code></Error>";
     let stub = Stub::start(move |_, _| response("501 Not Implemented", "", error)).await;
-    let listed = stub.store(Profile::Publisher).list_versions("", None).await;
-    assert_eq!(listed.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    let store = stub.store(Profile::Publisher);
+    let kinds =
+        [kind(store.list_versions("", None).await), kind(store.list_uploads("", None).await)];
+    assert_eq!(kinds, [Some(StoreErrorKind::Unsupported); 2]);
 }

@@ -217,7 +217,9 @@ impl ObjectWrite for Port {
         prefix: &'a str,
         _: Option<&'a Unfinished>,
     ) -> BoxFuture<'a, Result<UploadPage, StoreError>> {
-        refused(Operation::List, prefix)
+        let kind = StoreErrorKind::Unsupported;
+        let error = StoreError::new(Operation::ListUploads, prefix, kind, "not implemented");
+        future::ready(Err(error)).boxed()
     }
 
     fn list<'a>(

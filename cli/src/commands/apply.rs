@@ -33,7 +33,7 @@ impl Apply {
         let settings = context.settings()?;
         let bucket = required(settings.store.clone())?;
         let mut options = options(&settings.publish);
-        planned.options.set(&mut options);
+        planned.options.set(&mut options)?;
         planned.check_settings(&Settings::of(&options, &bucket))?;
 
         let store = Arc::new(context.store(&bucket, Profile::Publisher)?);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use awning::clock::Clock;
 use awning::publish::prune::{
-    self, Collected, DELETE_PERCENT_DEFAULT, GRACE_MIN, KEEP_DEFAULT, Kind, Policy, PruneError,
-    Tally, Unneeded, tallies,
+    self, Abandoned, Collected, DELETE_PERCENT_DEFAULT, GRACE_MIN, KEEP_DEFAULT, Kind, Policy,
+    PruneError, Tally, Unneeded, tallies,
 };
 use awning::store::s3::Profile;
 use clap::Args;
@@ -33,8 +33,13 @@ const CONDEMNED: &str = "what was deleted was condemned before; the next run goe
 /// have not ended, and what a publish under way may need. Stops without
 /// deleting anything when something cannot be read.
 ///
+/// Large files whose upload was begun more than the grace ago and never
+/// completed still take room: these uploads are aborted, 10,000 a run at most,
+/// unless a publish under way may go on with them.
+///
 /// Costs a LIST for every 1,000 versions in the bucket, some GETs for each
-/// kept release, and a DELETE for each version; the key needs `deleteFiles`.
+/// kept release, a DELETE for each version, and a LIST and a DELETE for each
+/// upload; the key needs `deleteFiles`.
 #[derive(Args, Debug)]
 pub(crate) struct Gc {
     /// Different releases of each channel that are kept
@@ -68,10 +73,19 @@ struct Summary {
     deleted: BTreeMap<Kind, Tally>,
     /// What was listed for a later run, by kind.
     condemned: BTreeMap<Kind, Tally>,
+    /// Unfinished uploads that were aborted.
+    aborted: UploadTally,
     #[serde(flatten)]
     collected: Collected,
     #[serde(skip)]
     grace: Duration,
+}
+
+/// How many uploads, and how many bytes had arrived.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct UploadTally {
+    uploads: usize,
+    bytes: u64,
 }
 
 impl Gc {
@@ -102,11 +116,18 @@ impl Gc {
             outcome: if self.dry_run { "planned" } else { "collected" },
             deleted: tallies(&collected.swept.deleted),
             condemned: tallies(&collected.marked.condemned),
+            aborted: UploadTally::of(&collected.uploads.aborted),
             collected,
             grace: self.grace,
         };
         context.output.data(&summary, &summary)?;
         Ok(())
+    }
+}
+
+impl UploadTally {
+    fn of(aborted: &[Abandoned]) -> Self {
+        Self { uploads: aborted.len(), bytes: aborted.iter().map(|one| one.size).sum() }
     }
 }
 
@@ -132,9 +153,10 @@ fn with_hint(error: PruneError) -> anyhow::Error {
 impl fmt::Display for Summary {
     /// In a dry run a line a version; then the counts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Collected { swept, marked, kept, objects, dry_run, .. } = &self.collected;
+        let Collected { swept, marked, uploads, kept, objects, dry_run, .. } = &self.collected;
         if *dry_run {
             lines(f, "delete ", &swept.deleted)?;
+            upload_lines(f, &uploads.aborted)?;
             lines(f, "condemn", &marked.condemned)?;
         }
         let hours = self.grace.as_secs() / 3600;
@@ -148,6 +170,15 @@ impl fmt::Display for Summary {
         if waiting > 0 {
             writeln!(f, "waiting {waiting} that were condemned less than {hours} h ago")?;
         }
+        let UploadTally { uploads: aborted, bytes } = self.aborted;
+        if aborted > 0 {
+            let abort = if *dry_run { "would abort" } else { "aborted" };
+            writeln!(f, "{abort} {aborted} unfinished uploads ({})", HumanBytes(bytes))?;
+        }
+        if uploads.kept > 0 {
+            let kept = uploads.kept;
+            writeln!(f, "left {kept} unfinished uploads that may still be completed")?;
+        }
         writeln!(f, "{condemn} {}", Counts(&self.condemned))?;
         write!(f, "kept {} releases; {objects} objects were in the bucket", kept.len())
     }
@@ -157,6 +188,12 @@ fn lines(f: &mut fmt::Formatter<'_>, verb: &str, all: &[Unneeded]) -> fmt::Resul
     all.iter().try_for_each(|one| {
         let version = one.version.as_deref().unwrap_or("-");
         writeln!(f, "{verb}  {}  {}  {}  {version}", name(one.kind), HumanBytes(one.size), one.key)
+    })
+}
+
+fn upload_lines(f: &mut fmt::Formatter<'_>, all: &[Abandoned]) -> fmt::Result {
+    all.iter().try_for_each(|one| {
+        writeln!(f, "abort    upload  {}  {}  {}", HumanBytes(one.size), one.key, one.upload)
     })
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod gc;
 pub(crate) mod health;
+mod lifetime;
 pub(crate) mod manifest;
 mod named;
 pub(crate) mod plan;

@@ -7,6 +7,7 @@ use awning::publish::Plan;
 use awning::store::s3::Profile;
 use clap::Args;
 
+use super::lifetime::Lifetime;
 use super::publish::{How, Outcome, Publisher, coder, options};
 use super::tree_flags::TreeFlags;
 use super::{Context, required};
@@ -20,7 +21,8 @@ const NOTHING_SENT: &str = "nothing was sent, and no plan was written";
 ///
 /// Nothing is sent. The plan names the release, every object with its bytes,
 /// the calls to the store by B2 class, and the head of the channel that it
-/// was made against.
+/// was made against. With `--expires` it keeps how long the preview lasts,
+/// which counts from when it is applied.
 #[derive(Args, Debug)]
 pub(crate) struct PlanTree {
     /// Directory to publish
@@ -44,7 +46,7 @@ impl PlanTree {
         let settings = context.settings()?;
         let bucket = required(settings.store.clone())?;
         let mut options = options(&settings.publish);
-        self.tree.set(&mut options);
+        self.tree.set(&mut options)?;
         let tree = self.tree.on(&options.channel);
         let configured = Settings::of(&options, &bucket);
 
@@ -59,6 +61,7 @@ impl PlanTree {
             }
         };
         let plan = Signals::listen()?.interrupt(NOTHING_SENT, work).await?;
+        let lifetime = tree.expires;
         let planned = Planned::of(&plan, source, tree, configured)?;
         if let Some(file) = file {
             planned.write(file)?;
@@ -66,16 +69,19 @@ impl PlanTree {
         if self.output.is_some() && file.is_none() {
             output.json(&planned)?;
         } else {
-            output.data(text(&plan, file), &planned)?;
+            output.data(text(&plan, lifetime, file), &planned)?;
         }
         Ok(())
     }
 }
 
 /// The plan for people, and how to go on.
-fn text(plan: &Plan, file: Option<&Path>) -> String {
+fn text(plan: &Plan, lifetime: Option<Lifetime>, file: Option<&Path>) -> String {
     let calls = plan.calls();
     let mut text = format!("{plan}calls by B2 class: {} A, {} B, {} C", calls.a, calls.b, calls.c);
+    if let Some(lifetime) = lifetime {
+        text.push_str(&format!("\nends {} h after it is applied", lifetime.hours()));
+    }
     if let Some(file) = file {
         text.push_str(&format!("\nto do it: awning apply {}", file.display()));
     }

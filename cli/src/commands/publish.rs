@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use awning::asset::KeyLayout;
@@ -23,7 +22,7 @@ use super::transfer::TransferFlags;
 use super::tree_flags::TreeFlags;
 use super::written::{Prepared, Written};
 use super::{Context, required};
-use crate::config::{ConfigError, PublishSettings, duration};
+use crate::config::{ConfigError, PublishSettings};
 use crate::events::Events;
 use crate::exit::chain;
 use crate::failure::Failure;
@@ -34,9 +33,6 @@ pub(crate) use crate::outcome::{Outcome, Summary};
 use crate::output::Output;
 use crate::planned::Planned;
 use crate::progress::Progress;
-
-/// The shortest life of a preview.
-const EXPIRES_MIN: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Upload a directory of static files and make it the current release
 ///
@@ -77,11 +73,6 @@ pub(crate) struct Publish {
     /// which is what the publish came to
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-
-    /// Let a preview end after this time, as in 7d; `awning gc` then collects it.
-    /// Publishing again moves the end, or, without this, makes the channel stay
-    #[arg(long, value_name = "DURATION", value_parser = expires)]
-    expires: Option<Duration>,
 }
 
 impl Publish {
@@ -123,8 +114,7 @@ impl Publish {
         let bucket = required(settings.store.clone())?;
         let store = Arc::new(context.store(&bucket, Profile::Publisher)?);
         let mut options = options(&settings.publish);
-        self.tree.set(&mut options);
-        options.expires = ends(self.expires, &options.channel, &settings.publish.channel)?;
+        self.tree.set(&mut options)?;
         options.conditional_writes = bucket.conditional_writes;
         self.transfer.over(settings.publish.transfer).begin(&mut options);
 
@@ -143,32 +133,6 @@ impl Publish {
         let work = publisher.publish(&self.source, how);
         Signals::listen()?.interrupt(NOTHING_ACTIVATED, work).await
     }
-}
-
-/// How long a preview lasts, or why that is too short. Ends that are an hour
-/// apart count as the same.
-fn expires(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        short if short < EXPIRES_MIN => Err(format!("{text} is too short: 2h at least")),
-        expires => Ok(expires),
-    }
-}
-
-/// When the channel ends. The channel that is published to by default never
-/// does: its visitors must not lose it to a flag.
-fn ends(
-    expires: Option<Duration>,
-    channel: &Channel,
-    standing: &Channel,
-) -> Result<Option<SystemTime>, ConfigError> {
-    if expires.is_some() && channel == standing {
-        let message = format!(
-            "`--expires` is for previews, and `{channel}` is the channel of `publish.channel`: \
-             name another with --channel"
-        );
-        return Err(ConfigError::missing(&message));
-    }
-    Ok(expires.map(|expires| Clock::System.now() + expires))
 }
 
 /// What an interrupted publish leaves behind.

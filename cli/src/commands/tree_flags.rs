@@ -6,6 +6,9 @@ use awning::publish::Options;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::lifetime::Lifetime;
+use crate::config::ConfigError;
+
 /// How a tree becomes a release, and of what channel.
 #[derive(Args, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct TreeFlags {
@@ -29,11 +32,19 @@ pub(crate) struct TreeFlags {
     #[arg(long)]
     #[serde(default)]
     no_compress: bool,
+
+    /// Let a preview end after this time, as in 7d; `awning gc` then collects it.
+    /// Publishing again moves the end, or, without this, makes the channel stay
+    #[arg(long, value_name = "DURATION", value_parser = Lifetime::parse)]
+    #[serde(default, rename = "expires_seconds", skip_serializing_if = "Option::is_none")]
+    pub(super) expires: Option<Lifetime>,
 }
 
 impl TreeFlags {
-    /// Puts what was typed over what was configured.
-    pub(crate) fn set(&self, options: &mut Options) {
+    /// Puts what was typed over what was configured. Refuses to let the
+    /// channel end that `options` has by configuration.
+    pub(crate) fn set(&self, options: &mut Options) -> Result<(), ConfigError> {
+        let standing = options.channel.clone();
         if let Some(channel) = &self.channel {
             options.channel = channel.clone();
         }
@@ -41,6 +52,9 @@ impl TreeFlags {
         options.strict = self.strict;
         options.allow_shrink = self.allow_shrink;
         options.compress &= !self.no_compress;
+        let end = self.expires.map(|lifetime| lifetime.end(&options.channel, &standing));
+        options.expires = end.transpose()?;
+        Ok(())
     }
 
     /// The same, with the channel that the configuration gave.

@@ -18,6 +18,10 @@
 //! | anything unreadable stops it | what an unread manifest names is deleted |
 //! | no more than a share of the objects | a misread bucket is emptied |
 //! | the store's clock | a clock that runs ahead makes everything old |
+//!
+//! [`collect()`] also aborts uploads in parts that were begun longer than the
+//! grace ago, unless an unexpired intent names their key. They are no versions,
+//! and no release can need them, so one phase is enough.
 
 mod channel;
 mod error;
@@ -26,6 +30,7 @@ mod report;
 mod roots;
 mod survey;
 mod sweep;
+mod unfinished;
 mod unneeded;
 
 use std::collections::HashSet;
@@ -37,13 +42,16 @@ use crate::publish::condemned::{Condemned, LIST_PAIRS_MAX, List, Pair, StoredLis
 use crate::store::ObjectWrite;
 use roots::Roots;
 use survey::{Survey, age};
+use unfinished::Listing;
 use unneeded::Found;
 
 pub use error::PruneError;
 pub use policy::{
     DELETE_PERCENT_DEFAULT, GRACE_DEFAULT, GRACE_MIN, KEEP_DEFAULT, KEEP_FOR_DEFAULT, Policy,
 };
-pub use report::{Collected, Kept, Kind, Marked, Swept, Tally, Unneeded, tallies};
+pub use report::{
+    Abandoned, Collected, Kept, Kind, Marked, Swept, Tally, Unneeded, Uploads, tallies,
+};
 
 /// Characters of a list's name.
 const NAME_CHARS: usize = 32;
@@ -78,24 +86,40 @@ pub async fn sweep(
 }
 
 /// A [`sweep()`] and then a [`mark()`], on one reading of the bucket.
+///
+/// In between, aborts the uploads in parts that nobody goes on with: those of
+/// objects, begun longer than the grace ago, whose key no unexpired intent
+/// names. Looks at the first 10,000 unfinished uploads, in the order of their
+/// keys; what follows them is for a later run, and a remark says so.
+///
+/// Costs what [`sweep()`] does, a LIST for every 1,000 unfinished uploads, and
+/// a LIST and a DELETE for each that is aborted.
 pub async fn collect(
     store: &dyn ObjectWrite,
     layout: &KeyLayout,
     policy: &Policy,
     now: SystemTime,
 ) -> Result<Collected, PruneError> {
+    policy.check()?;
+    let mut listing = Listing::of(store, layout).await?;
     let run = Run::begin(store, layout, policy, now, Phase::Sweep).await?;
+    let uploads = run.abandoned(&mut listing).await?;
     // Decided before anything is deleted: a bucket that looks wrong is left alone.
     unneeded::refuse_too_many(&run.found.unneeded, &run.survey, policy)?;
     let swept = run.sweep().await?;
+    if !policy.dry_run {
+        run.abort(&uploads.aborted).await?;
+    }
     let deleted = swept.deleted.iter().map(Run::identity).collect();
     let marked = run.mark(&deleted).await?;
     let Run { survey, roots, found, .. } = run;
     let mut remarks = roots.remarks.clone();
     remarks.extend(found.remarks);
+    remarks.extend(listing.remarks);
     Ok(Collected {
         swept,
         marked,
+        uploads,
         kept: roots.kept(),
         objects: survey::by_key(&survey.objects).count(),
         by_version: survey.by_version,

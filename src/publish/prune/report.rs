@@ -86,6 +86,29 @@ pub struct Swept {
     pub waiting: BTreeMap<String, usize>,
 }
 
+/// An upload in parts that nobody goes on with.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Abandoned {
+    /// The full key of the object it would have become.
+    pub key: String,
+    /// The name of the upload.
+    pub upload: String,
+    /// Bytes of the parts that had arrived.
+    pub size: u64,
+    /// When it was begun, in seconds since 1970.
+    pub begun: u64,
+}
+
+/// What became of unfinished uploads, or would.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Uploads {
+    /// Those that were aborted, in the order of their keys.
+    pub aborted: Vec<Abandoned>,
+    /// How many were left alone: young, of unknown age, or about to be
+    /// completed by a publish under way.
+    pub kept: usize,
+}
+
 /// What one run came to.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Collected {
@@ -93,6 +116,8 @@ pub struct Collected {
     pub swept: Swept,
     /// What a later run will delete.
     pub marked: Marked,
+    /// Uploads in parts that were never completed.
+    pub uploads: Uploads,
     /// The releases that are kept, in the order of their names.
     pub kept: Vec<Kept>,
     /// Objects that are in the bucket.

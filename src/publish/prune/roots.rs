@@ -27,6 +27,8 @@ const MANIFESTS_AT_ONCE: usize = 4;
 pub(super) struct Roots {
     /// Full keys of the objects.
     pub(super) objects: HashSet<String>,
+    /// Full keys that unexpired intents name: they may be on their way.
+    pub(super) claimed: HashSet<String>,
     /// The releases, and the channel that keeps each.
     pub(super) releases: BTreeMap<ReleaseId, Option<Channel>>,
     /// Full keys of heads and records.
@@ -47,9 +49,10 @@ pub(super) async fn roots(
     let mut claimed = BTreeSet::new();
     for intent in intents(store, layout, policy, survey, now).await? {
         claimed.insert(intent.channel);
-        roots.objects.extend(intent.keys.iter().map(|key| layout.object(key)));
+        roots.claimed.extend(intent.keys.iter().map(|key| layout.object(key)));
         roots.releases.entry(intent.release).or_insert(None);
     }
+    roots.objects.extend(roots.claimed.iter().cloned());
     let mut heads = BTreeMap::new();
     for channel in channel::channels(layout, survey)? {
         let claimed = claimed.contains(&channel.name);

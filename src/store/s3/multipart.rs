@@ -157,7 +157,8 @@ impl S3Store {
             .set_upload_id_marker(after.map(|after| after.upload.clone()))
             .send()
             .await;
-        let output = sent.map_err(|error| self.failed(Operation::ListUploads, prefix, error))?;
+        let output =
+            sent.map_err(|error| self.not_listed(Operation::ListUploads, prefix, error))?;
         Ok(page(output))
     }
 }

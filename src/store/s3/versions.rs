@@ -3,9 +3,7 @@
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::operation::list_object_versions::{
-    ListObjectVersionsError, ListObjectVersionsOutput,
-};
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 
 use super::super::versions::in_order;
 use super::super::{
@@ -38,7 +36,7 @@ impl S3Store {
                 .set_version_id_marker(version)
                 .send()
                 .await;
-            let output = sent.map_err(|error| self.no_versions(prefix, error))?;
+            let output = sent.map_err(|error| self.not_listed(Operation::List, prefix, error))?;
             let page = page(prefix, output)?;
             if !page.versions.is_empty() || page.next.is_none() {
                 return Ok(page);
@@ -48,13 +46,18 @@ impl S3Store {
         Err(endless(prefix))
     }
 
-    fn no_versions(
+    /// The failure of a listing that not every store knows.
+    pub(super) fn not_listed<E>(
         &self,
+        operation: Operation,
         prefix: &str,
-        error: SdkError<ListObjectVersionsError, HttpResponse>,
-    ) -> StoreError {
+        error: SdkError<E, HttpResponse>,
+    ) -> StoreError
+    where
+        SdkError<E, HttpResponse>: failure::Failed,
+    {
         let unknown = failure::status(&error) == Some(501);
-        let error = self.failed(Operation::List, prefix, error);
+        let error = self.failed(operation, prefix, error);
         if unknown { error.of_kind(StoreErrorKind::Unsupported) } else { error }
     }
 }

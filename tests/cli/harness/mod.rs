@@ -13,7 +13,7 @@ use awning::manifest::Channel;
 use awning::publish;
 use awning::store::s3::{Profile, S3Config, S3Store, Waits};
 use awning::store::{
-    GetOutcome, GetRequest, ObjectHeaders, ObjectRead, ObjectWrite as _, StoreErrorKind,
+    GetOutcome, GetRequest, ObjectHeaders, ObjectRead, ObjectWrite as _, StoreErrorKind, Unfinished,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -143,6 +143,17 @@ impl World {
     /// What is stored under a key, past the proxy.
     pub(crate) async fn text(&self, key: &str) -> Option<String> {
         self.object(key).await.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    /// Begins an upload in parts past the proxy, and sends a part of it.
+    pub(crate) async fn begin(&self, key: &str, part: &'static str) {
+        let upload = self.store.begin_upload(key, &ObjectHeaders::default()).await.unwrap();
+        self.store.put_part(key, &upload, 1, part.into()).await.unwrap();
+    }
+
+    /// The uploads that are under way, past the proxy.
+    pub(crate) async fn uploads(&self) -> Vec<Unfinished> {
+        self.store.list_uploads("", None).await.unwrap().uploads
     }
 
     /// The keys that begin with `prefix`, past the proxy.

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     LosePart(u32),
     /// Parts with greater numbers never return.
     HangParts(u32),
+    /// Unfinished uploads are listed without saying when they were begun.
+    UndatedUploads,
     /// After each object whose key contains the text, the one that is made
     /// from the number of the call is stored as well.
     Follow(&'static str, fn(usize) -> (String, Bytes)),
@@ -280,7 +282,14 @@ impl ObjectWrite for Probe {
         prefix: &'a str,
         after: Option<&'a Unfinished>,
     ) -> BoxFuture<'a, Result<UploadPage, StoreError>> {
-        self.call(Operation::ListUploads, prefix, self.inner.list_uploads(prefix, after)).boxed()
+        let effect = async move {
+            let mut page = self.inner.list_uploads(prefix, after).await?;
+            if matches!(self.fault, Fault::UndatedUploads) {
+                page.uploads.iter_mut().for_each(|upload| upload.begun = None);
+            }
+            Ok(page)
+        };
+        self.call(Operation::ListUploads, prefix, effect).boxed()
     }
 
     fn list<'a>(

@@ -12,6 +12,7 @@ mod preview;
 mod properties;
 mod prune;
 mod prune_race;
+mod prune_uploads;
 mod race;
 mod refusal;
 mod release;

@@ -13,7 +13,7 @@ use crate::harness::probe::{Fault, Probe};
 const VIDEO_BYTES: usize = 3 * PART_BYTES_MIN as usize + 1234;
 
 /// A page with a video that is sent in parts.
-fn cinema() -> TempDir {
+pub(super) fn cinema() -> TempDir {
     let dir = tree(&[("index.html", "<video src=film.mp4></video>")]);
     fs::write(dir.path().join("film.mp4"), film()).unwrap();
     dir
@@ -28,11 +28,11 @@ fn in_parts() -> Options {
 }
 
 /// Parts one after another, so that it is certain which arrived.
-fn one_by_one() -> Options {
+pub(super) fn one_by_one() -> Options {
     Options { concurrency: 1, ..in_parts() }
 }
 
-fn count(probe: &Probe, verb: &str) -> usize {
+pub(super) fn count(probe: &Probe, verb: &str) -> usize {
     let verb = format!("{verb} ");
     probe.calls().iter().filter(|call| call.starts_with(&verb) && call.contains("film")).count()
 }

@@ -253,7 +253,7 @@ async fn whatever_cannot_be_read_stops_a_collection_before_it_deletes() {
 }
 
 /// A bucket with a list whose grace has passed, and an intent.
-async fn due() -> Yard {
+pub(super) async fn due() -> Yard {
     let yard = Yard::new();
     for script in ["a", "b", "c"] {
         yard.publish(script).await;
@@ -266,7 +266,7 @@ async fn due() -> Yard {
 }
 
 /// Nothing but the probe of the clock was deleted.
-fn no_deletion(probe: &Probe) -> bool {
+pub(super) fn no_deletion(probe: &Probe) -> bool {
     let calls = probe.calls();
     calls.iter().all(|call| !call.starts_with("DELETE") || call.contains("/probe/"))
 }
