@@ -223,6 +223,24 @@ async fn a_rollback_killed_at_any_call_is_finished_by_another() {
     }
 }
 
+/// It may change nothing, and those before it are older all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_build_of_the_same_refuses_the_builds_between() {
+    let world = World::new().await;
+    site(&world, "red");
+    for order in ["1", "10"] {
+        world.run(&["publish", "site", "--order", order]).await.exited(0);
+    }
+    let again = world.run(&["publish", "site", "--order", "10"]).await.exited(0);
+    assert!(again.stdout.starts_with("unchanged"), "{}", again.stdout);
+    site(&world, "blue");
+    world.run(&["publish", "site", "--order", "9"]).await.exited(5);
+    assert_eq!(color(&world).await, "red");
+    world.run(&["publish", "site", "--order", "11"]).await.exited(0);
+    world.run(&["rollback"]).await.exited(0);
+    assert_eq!(color(&world).await, "red");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_that_is_refused_has_coded_nothing() {
     let world = World::new().await;

@@ -127,6 +127,8 @@ async fn publish(
     options: &Options,
 ) -> Result<Activation, Trouble> {
     let base = publish::base(port, &layout(), &options.channel).await?;
+    publish::refuse(&build, &base, options).map_err(Trouble::Refused)?;
+    let base = base.renewed(&build, port, &layout(), &options.channel).await?;
     let plan = publish::plan(build, base, options).map_err(Trouble::Refused)?;
     let uploaded = publish::upload(plan, port, &layout(), options, &mut |_| ()).await?;
     let now = clock.now();

@@ -151,7 +151,9 @@ pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused
     let known = known.unwrap_or_default();
     let steps = steps(&manifest, &known)?;
     let is_head = head.as_ref().is_some_and(|head| head.release == release);
-    let stays = head.as_ref().is_some_and(|head| ends_as_wanted(head, options));
+    let stays = head.as_ref().is_some_and(|head| {
+        ends_as_wanted(head, options) && (head.locked || is_counted(head, options))
+    });
     let current = is_head && stays && steps.iter().all(Step::is_keep);
     if !current {
         refuse_locked(head.as_ref())?;
@@ -254,6 +256,12 @@ fn ends_as_wanted(head: &Activation, options: &Options) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the head's record tells that this build was published: it is what
+/// refuses the builds before it, whatever this one changes.
+fn is_counted(head: &Activation, options: &Options) -> bool {
+    options.order <= head.order
 }
 
 fn refuse_locked(head: Option<&Activation>) -> Result<(), Refused> {
