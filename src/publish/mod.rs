@@ -22,6 +22,7 @@ mod document;
 mod encode;
 mod error;
 mod event;
+mod fields;
 mod graph;
 mod hash;
 mod history;

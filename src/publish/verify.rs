@@ -8,6 +8,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde::Serialize;
 
 use super::error::PublishError;
+use super::fields;
 use crate::asset::{AssetPath, Blake3, Digest, KeyLayout, ObjectKey};
 use crate::manifest::{Entry, Manifest, ReleaseId};
 use crate::semantics::encoding::Coding;
@@ -143,15 +144,7 @@ pub(super) fn expected(manifest: &Manifest) -> impl Iterator<Item = Expected<'_>
 impl Expected<'_> {
     /// The header fields that the object is stored with.
     pub(super) fn headers(&self) -> ObjectHeaders {
-        let further = |name: &str| self.entry.headers.get(name).cloned();
-        ObjectHeaders {
-            content_type: Some(self.entry.content_type.clone()),
-            cache_control: Some(self.entry.cache.clone()),
-            content_encoding: self.coding.map(|coding| coding.name().to_owned()),
-            content_disposition: further("content-disposition"),
-            content_language: further("content-language"),
-            meta: [("blake3".to_owned(), self.b3.to_string())].into(),
-        }
+        fields::stored(self.entry, self.coding, self.b3)
     }
 
     async fn look(
@@ -200,7 +193,7 @@ impl Expected<'_> {
         } else if let Some(found) = bytes.filter(|found| *found != self.b3) {
             flaws.push(Flaw::Bytes { expected: self.b3, found });
         }
-        let (expected, found) = (fields(&self.headers()), fields(&head.headers));
+        let (expected, found) = (compared(&self.headers()), compared(&head.headers));
         for ((name, expected), (_, found)) in expected.into_iter().zip(found) {
             if expected != found {
                 flaws.push(Flaw::Header { name: name.to_owned(), expected, found });
@@ -211,7 +204,7 @@ impl Expected<'_> {
 }
 
 /// The fields that are compared.
-fn fields(headers: &ObjectHeaders) -> [(&'static str, Option<String>); 6] {
+fn compared(headers: &ObjectHeaders) -> [(&'static str, Option<String>); 6] {
     let ObjectHeaders { content_type, cache_control, content_encoding, .. } = headers.clone();
     [
         ("content-type", content_type),

@@ -1,15 +1,14 @@
-//! What is sent for one object: its bytes, made again from its file, and the
-//! header fields that the manifest promises.
+//! What is sent for one object: its bytes, made again from its file.
 
 use bytes::Bytes;
 use tokio::task;
 
 use super::super::error::PublishError;
+use super::super::fields;
 use super::super::plan::Plan;
 use super::super::source::ReadError;
 use crate::asset::{AssetPath, Digest};
 use crate::manifest::Entry;
-use crate::semantics::encoding::Coding;
 use crate::store::ObjectHeaders;
 
 use super::Put;
@@ -37,19 +36,7 @@ pub(super) async fn body(plan: &Plan, put: &Put<'_>) -> Result<Body, PublishErro
     };
     let broken = |error| changed(put.path, Some(std::io::Error::other(error).into()));
     let bytes = made.map_err(broken)??;
-    Ok(Body { bytes: bytes.into(), digest, headers: headers(entry, coding, digest) })
-}
-
-/// The header fields of an object, whole or in parts.
-pub(super) fn headers(entry: &Entry, coding: Option<Coding>, digest: Digest) -> ObjectHeaders {
-    ObjectHeaders {
-        content_type: Some(entry.content_type.clone()),
-        cache_control: Some(entry.cache.clone()),
-        content_disposition: entry.stored_field("content-disposition").cloned(),
-        content_encoding: coding.map(|coding| coding.name().to_owned()),
-        content_language: entry.stored_field("content-language").cloned(),
-        meta: [("blake3".to_owned(), digest.to_string())].into(),
-    }
+    Ok(Body { bytes: bytes.into(), digest, headers: fields::stored(entry, coding, digest) })
 }
 
 /// What the manifest says of an asset.

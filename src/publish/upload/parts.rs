@@ -8,6 +8,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use super::super::error::PublishError;
+use super::super::fields;
 use super::super::source::{ReadError, SourceFile};
 use super::body::{self, changed};
 use super::calls::Partial;
@@ -101,7 +102,7 @@ impl Upload<'_> {
             put,
             file,
             key: self.layout.object(put.key),
-            headers: body::headers(entry, None, entry.b3),
+            headers: fields::stored(entry, None, entry.b3),
             digest: entry.b3,
             cut: Cut::of(put.size, self.options.part_bytes),
         };
