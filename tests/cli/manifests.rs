@@ -63,4 +63,8 @@ async fn a_manifest_that_cannot_be_written_stops_the_publish_in_time() {
         assert!(refused.stderr.contains(complaint), "{}", refused.stderr);
         refused.exited(2);
     }
+    let events = world.run(&["publish", "site", "--events", "site/events.json"]).await;
+    assert!(events.stderr.contains("lies in the directory that is published"), "{}", events.stderr);
+    events.exited(2);
+    assert!(!world.path("site/events.json").exists());
 }

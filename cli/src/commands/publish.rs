@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 
 use super::transfer::TransferFlags;
 use super::tree_flags::TreeFlags;
-use super::written::{Prepared, Written};
+use super::written::{self, Prepared, Written};
 use super::{Context, required};
 use crate::config::{ConfigError, PublishSettings};
 use crate::events::Events;
@@ -82,6 +82,9 @@ impl Publish {
         if on_stdout && context.output.is_json() {
             let both = "`--events -` and `--json` both write to standard output: name a file";
             return Err(ConfigError::missing(both).into());
+        }
+        if let Some(file) = self.events.as_deref().filter(|_| !on_stdout) {
+            written::refuse_inside(file, &self.source)?;
         }
         let events = Events::to(self.events.as_deref())?;
         let step = Step::of(&context.environment, &self.source);

@@ -41,21 +41,11 @@ impl Written {
     /// Refuses a file inside the tree: the next publish would publish it, and
     /// so make another release every time.
     pub(crate) fn refuse_inside(&self, source: &Path) -> Result<(), Usage> {
-        let inside = |source: PathBuf| Some(self.dir().canonicalize().ok()?.starts_with(source));
-        match source.canonicalize().ok().and_then(inside) {
-            Some(true) => Err(Usage(format!(
-                "`{}` lies in the directory that is published: write it elsewhere",
-                self.file.display()
-            ))),
-            _ => Ok(()),
-        }
+        refuse_inside(&self.file, source)
     }
 
     fn dir(&self) -> &Path {
-        match self.file.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        }
+        dir(&self.file)
     }
 
     fn prepare(&self, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
@@ -68,6 +58,26 @@ impl Written {
 
     fn unwritable(&self, source: std::io::Error) -> CannotWrite {
         CannotWrite { file: self.file.clone(), source }
+    }
+}
+
+/// Refuses a file that the command writes into the tree that it publishes.
+pub(crate) fn refuse_inside(file: &Path, source: &Path) -> Result<(), Usage> {
+    let inside = |source: PathBuf| Some(dir(file).canonicalize().ok()?.starts_with(source));
+    match source.canonicalize().ok().and_then(inside) {
+        Some(true) => Err(Usage(format!(
+            "`{}` lies in the directory that is published: write it elsewhere",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The directory that a file is written into.
+fn dir(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }
 

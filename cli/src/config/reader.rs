@@ -333,7 +333,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.document.environment.setting(&path)
     }
 
-    fn name_of(&self, key: &str) -> String {
+    /// The whole name of a key of this table, as people are told it.
+    pub(crate) fn name_of(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
 }

@@ -62,7 +62,8 @@ fn headers(table: &mut Reader<'_, '_>) -> BTreeMap<FieldName, FieldValue> {
         let value = tell(table, line, "headers", FieldValue::parse(&value));
         let (Some(name), Some(value)) = (name, value) else { continue };
         if headers.insert(name.clone(), value).is_some() {
-            let message = format!("`headers`: `{name}` stands there twice");
+            let key = table.name_of("headers");
+            let message = format!("`{key}`: `{name}` stands there twice");
             table.problem(Some(line), message);
         }
     }
@@ -93,7 +94,8 @@ fn tags(table: &mut Reader<'_, '_>, line: usize) -> Option<Vec<Tag>> {
     let line = table.line_of("tags").or(Some(line));
     let tags = table.parsed_list("tags", Tag::parse)?;
     if tags.len() > TAGS_MAX {
-        table.problem(line, format!("`tags`: more than {TAGS_MAX}"));
+        let key = table.name_of("tags");
+        table.problem(line, format!("`{key}`: more than {TAGS_MAX}"));
     }
     Some(tags)
 }
@@ -124,5 +126,6 @@ fn tell<T, E: Display>(
     key: &str,
     parsed: Result<T, E>,
 ) -> Option<T> {
+    let key = table.name_of(key);
     parsed.map_err(|error| table.problem(Some(line), format!("`{key}`: {error}"))).ok()
 }
