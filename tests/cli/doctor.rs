@@ -103,6 +103,23 @@ async fn warnings_are_no_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn versions_are_not_denied_by_an_answer_that_cannot_be_read() {
+    let world = World::new().await;
+    let odd = || {
+        let reply = Reply::xml(
+            200,
+            "<GetBucketVersioningResponse><Status>Enabled</Status></GetBucketVersioningResponse>",
+        );
+        Script::new().on(When::operation("GetBucketVersioning"), Fault::Reply(reply))
+    };
+    for (arguments, says) in [(&[][..], "cannot be seen"), (&["--probe"][..], "on: ")] {
+        let told = visit(&world, odd(), arguments).await.exited(0);
+        let line = told.stdout.lines().find(|line| line.contains(" versioning "));
+        assert!(line.is_some_and(|line| line.contains(says)), "{}", told.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_ignores_conditions_has_none() {
     let world = World::new().await;
     let conditional = || When::operation("PutObject").with_field("if-none-match");

@@ -140,6 +140,9 @@ pub(super) fn hint(
             Some("the clock of this machine is wrong: set it, and keep it set by NTP")
         }
         (_, "NoSuchBucket") => Some("there is no such bucket at this endpoint"),
+        (_, "InvalidBucketName") => {
+            Some("no bucket can have this name: compare `store.bucket` with the console")
+        }
         (_, "PermanentRedirect" | "AuthorizationHeaderMalformed") => {
             Some("the bucket is in another region than the endpoint")
         }

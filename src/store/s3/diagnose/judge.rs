@@ -7,7 +7,7 @@ use url::Host;
 
 use super::super::failure::hint;
 use super::super::region_of;
-use super::{Answer, Cause, Check, Finding, Observations, Probe};
+use super::{Answer, Cause, Check, Finding, Observations, Probe, Versioning};
 use crate::store::Operation;
 
 /// S3 refuses requests whose time is further off.
@@ -45,13 +45,16 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
         .push(Finding::ok(Check::Credentials, format!("the key `{}` is accepted", seen.key_id)));
     findings.push(reading(&seen.read));
     findings.extend(seen.list.as_ref().map(|answer| listing(answer, &seen.prefix)));
-    let versioned = seen.versioning.as_ref();
-    findings.extend(versioned.map(|(answer, on)| versioning(answer, *on)));
+    findings.extend(seen.versioning.as_ref().map(|(answer, _)| versioning(answer, versions(seen))));
     let rules = seen.lifecycle.as_ref();
-    findings.extend(rules.map(|(answer, tidies)| lifecycle(answer, *tidies, &seen.prefix)));
+    findings.extend(rules.map(|(answer, tidies)| match versions(seen) {
+        Some(Versioning::Never) => Finding::ok(Check::Lifecycle, NO_VERSIONS),
+        _ => lifecycle(answer, *tidies, &seen.prefix),
+    }));
     findings.extend(seen.cors.as_ref().map(|(answer, rules)| cors(answer, *rules)));
     if let Some(probe) = &seen.probe {
-        written(probe, &mut findings);
+        let versioned = probe.versioned && versions(seen) != Some(Versioning::Never);
+        written(probe, versioned, &mut findings);
     }
     findings
 }
@@ -91,9 +94,13 @@ fn refusal(seen: &Observations) -> Option<Finding> {
                 seen.endpoint
             ))
         }
-        (_, "NoSuchBucket" | "PermanentRedirect" | "AuthorizationHeaderMalformed") => {
-            Finding::problem(Check::Endpoint, Cause::Configuration, told)
-        }
+        (
+            _,
+            "InvalidBucketName"
+            | "NoSuchBucket"
+            | "PermanentRedirect"
+            | "AuthorizationHeaderMalformed",
+        ) => Finding::problem(Check::Endpoint, Cause::Configuration, told),
         (_, "RequestTimeTooSkewed") => Finding::problem(Check::Clock, Cause::Denied, told),
         (Some(301 | 307 | 400), _) => Finding::problem(Check::Endpoint, Cause::Configuration, told)
             .advise("this does not look like the S3 API: compare `store.endpoint`"),
@@ -147,7 +154,8 @@ fn reading(answer: &Answer) -> Finding {
 
 fn listing(answer: &Answer, prefix: &str) -> Finding {
     if answer.is_success() {
-        return Finding::ok(Check::Listing, format!("the key may list `{prefix}`"));
+        let what = if prefix.is_empty() { "all keys".to_owned() } else { format!("`{prefix}`") };
+        return Finding::ok(Check::Listing, format!("the key may list {what}"));
     }
     let finding = refused(Check::Listing, Operation::List, answer);
     if finding.cause == Some(Cause::Denied) && answer.code == "AccessDenied" && !is_cap(answer) {
@@ -161,11 +169,26 @@ fn listing(answer: &Answer, prefix: &str) -> Finding {
     finding
 }
 
-fn versioning(answer: &Answer, on: bool) -> Finding {
-    let text = match (answer.is_success(), on) {
-        (true, true) => "on: a write keeps what it replaces, and that is billed",
-        (true, false) => "off: what is replaced or deleted is gone at once",
-        _ => "cannot be seen with this key (B2 always has versions)",
+/// What the store says of its versions; where that cannot be read, what a
+/// write shows. Garage names versions that it does not keep, so its word comes
+/// first.
+fn versions(seen: &Observations) -> Option<Versioning> {
+    let shown = seen.probe.as_ref().is_some_and(|probe| probe.versioned);
+    match &seen.versioning {
+        Some((answer, told)) if answer.is_success() => Some(*told),
+        _ => shown.then_some(Versioning::On),
+    }
+}
+
+fn versioning(answer: &Answer, versions: Option<Versioning>) -> Finding {
+    let text = match (versions, answer.status) {
+        (Some(Versioning::On), _) => "on: a write keeps what it replaces, and that is billed",
+        (Some(Versioning::Suspended), _) => {
+            "suspended: what is replaced is gone at once, but what was kept before is still billed"
+        }
+        (Some(Versioning::Never), _) => "off: what is replaced or deleted is gone at once",
+        (None, Some(401 | 403)) => "cannot be seen with this key (B2 always has versions)",
+        (None, _) => &format!("cannot be seen: {}; a write would show it", answer.told()),
     };
     Finding::ok(Check::Versioning, text)
 }
@@ -207,10 +230,11 @@ fn cors(answer: &Answer, rules: usize) -> Finding {
     Finding::ok(Check::Cors, text)
 }
 
+const NO_VERSIONS: &str = "no versions, so none that a rule would have to delete";
 const NO_CORS: &str = "no rules: none are needed while visitors come through a shield";
 const NEEDS_NO_CORS: &str = "none are needed while visitors come through a shield";
 
-fn written(probe: &Probe, findings: &mut Vec<Finding>) {
+fn written(probe: &Probe, versioned: bool, findings: &mut Vec<Finding>) {
     let plain = probe.plain.as_ref().unwrap_or(&probe.create);
     if !plain.is_success() {
         findings.push(refused(Check::Writing, Operation::Put, plain));
@@ -225,7 +249,7 @@ fn written(probe: &Probe, findings: &mut Vec<Finding>) {
         };
         findings.push(Finding::ok(Check::Checksums, text));
     }
-    findings.extend(probe.delete.as_ref().map(deleting));
+    findings.extend(probe.delete.as_ref().map(|answer| deleting(answer, versioned)));
 }
 
 /// Where a store takes the second write, it ignores the condition: as good as none.
@@ -238,10 +262,11 @@ fn conditional(probe: &Probe) -> &'static str {
     }
 }
 
-fn deleting(answer: &Answer) -> Finding {
+fn deleting(answer: &Answer, versioned: bool) -> Finding {
     match answer.status {
         _ if answer.is_success() => {
-            Finding::ok(Check::Deleting, "the key may delete versions").advise(ROLES)
+            let what = if versioned { "the key may delete versions" } else { "the key may delete" };
+            Finding::ok(Check::Deleting, what).advise(ROLES)
         }
         Some(401 | 403) => Finding::ok(
             Check::Deleting,

@@ -39,12 +39,24 @@ pub struct Observations {
     /// The lifecycle rules; with a success, whether one of them deletes the
     /// versions behind the newest.
     pub lifecycle: Option<(Answer, bool)>,
-    /// Versioning; with a success, whether it is on.
-    pub versioning: Option<(Answer, bool)>,
+    /// Versioning; with a success, what it is.
+    pub versioning: Option<(Answer, Versioning)>,
     /// The CORS rules; with a success, how many there are.
     pub cors: Option<(Answer, usize)>,
     /// What was learned by writing, if that was wanted.
     pub probe: Option<Probe>,
+}
+
+/// Whether writes keep what they replace.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Versioning {
+    /// They never did.
+    #[default]
+    Never,
+    /// They do.
+    On,
+    /// They did, and what they kept is still there.
+    Suspended,
 }
 
 /// What was learned by writing a scratch object and removing it again.
@@ -58,6 +70,8 @@ pub struct Probe {
     pub plain: Option<Answer>,
     /// A write with a CRC32.
     pub checksum: Option<Answer>,
+    /// Whether the writes were told to be versions with names of their own.
+    pub versioned: bool,
     /// The removal of the versions that were written; where the store has no
     /// versions, of the object.
     pub delete: Option<Answer>,
@@ -66,7 +80,7 @@ pub struct Probe {
 /// How the store answered one call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Answer {
-    /// The status; `None` when there was no answer.
+    /// The status; `None` when there was no answer, or none that can be read.
     pub status: Option<u16>,
     /// The S3 error code.
     pub code: String,
@@ -89,7 +103,7 @@ impl Answer {
     /// The answer in one line, in the words of the store.
     fn told(&self) -> String {
         let Self { status, code, message, .. } = self;
-        let Some(status) = status else { return format!("there is no answer: {message}") };
+        let Some(status) = status else { return message.clone() };
         let parts = [status.to_string(), code.clone()];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let answer = format!("the store answered {}", parts.join(" "));

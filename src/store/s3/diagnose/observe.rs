@@ -12,9 +12,10 @@ use md5::{Digest as _, Md5};
 
 use super::super::attempts::Attempts;
 use super::super::{S3Config, client};
-use super::{Answer, Observations, Probe};
+use super::{Answer, Observations, Probe, Versioning};
 use crate::asset::KeyLayout;
 use crate::clock::Clock;
+use crate::store::is_exact;
 
 /// What the scratch object holds.
 const SCRATCH: &[u8] = b"awning doctor was here\n";
@@ -78,11 +79,15 @@ impl Look<'_> {
         answer(list.max_keys(1).send().await).0
     }
 
-    async fn versioning(&self) -> (Answer, bool) {
+    async fn versioning(&self) -> (Answer, Versioning) {
         let (answer, output) =
             answer(self.client.get_bucket_versioning().bucket(self.bucket).send().await);
-        let status = output.and_then(|output| output.status);
-        (answer, status == Some(BucketVersioningStatus::Enabled))
+        let versioning = match output.and_then(|output| output.status) {
+            Some(BucketVersioningStatus::Enabled) => Versioning::On,
+            Some(_) => Versioning::Suspended,
+            None => Versioning::Never,
+        };
+        (answer, versioning)
     }
 
     async fn lifecycle(&self) -> (Answer, bool) {
@@ -116,6 +121,7 @@ impl Look<'_> {
         if stored {
             let with_checksum = self.put(key).checksum_algorithm(ChecksumAlgorithm::Crc32);
             probe.checksum = Some(put(with_checksum).await);
+            probe.versioned = versions.iter().any(|version| is_exact(Some(version)));
             probe.delete = Some(self.remove(key, versions).await);
         }
         probe
@@ -174,13 +180,18 @@ where
     let date = raw
         .and_then(|raw| raw.headers().get("date"))
         .and_then(|date| httpdate::parse_http_date(date).ok());
+    let status = raw.map(|raw| raw.status().as_u16());
+    // A success that is no error of the store's either could not be read: its status says nothing.
+    let unread = error.code().is_none() && matches!(status, Some(200..=299));
+    let status = status.filter(|_| !unread);
     let message = match (error.message(), raw) {
+        _ if unread => format!("the answer cannot be read: {}", innermost(&error)),
         (Some(message), _) => message.to_owned(),
         (None, Some(_)) => String::new(),
-        (None, None) => innermost(&error),
+        (None, None) => format!("there is no answer: {}", innermost(&error)),
     };
     let code = error.code().unwrap_or_default().to_owned();
-    (Answer { status: raw.map(|raw| raw.status().as_u16()), code, message, date }, None)
+    (Answer { status, code, message, date }, None)
 }
 
 /// The reason behind all other errors, such as what the system said.

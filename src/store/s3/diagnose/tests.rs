@@ -31,7 +31,7 @@ fn well() -> Observations {
         read: answer(404, "NoSuchKey", "Key not found"),
         list: Some(done()),
         lifecycle: Some((done(), true)),
-        versioning: Some((done(), true)),
+        versioning: Some((done(), Versioning::On)),
         cors: Some((answer(404, "NoSuchCORSConfiguration", ""), 0)),
         probe: None,
     }
@@ -50,6 +50,7 @@ fn taken() -> Probe {
         create: done(),
         again: Some(answer(412, "PreconditionFailed", "")),
         plain: None,
+        versioned: true,
         checksum: Some(done()),
         delete: Some(done()),
     }
@@ -80,7 +81,7 @@ fn what_ends_the_visit_is_told_with_its_reason() {
     let invalid = "InvalidAccessKeyId";
     for (first, at, cause, says) in [
         (
-            Answer { message: "dns error".into(), ..Answer::default() },
+            Answer { message: "there is no answer: dns error".into(), ..Answer::default() },
             Check::Endpoint,
             Unreachable,
             "dns error",
@@ -88,6 +89,7 @@ fn what_ends_the_visit_is_told_with_its_reason() {
         (answer(503, "ServiceUnavailable", "no tomes"), Check::Endpoint, Unreachable, "no tomes"),
         (answer(502, "", ""), Check::Endpoint, Unreachable, "answered 502"),
         (answer(404, "NoSuchBucket", ""), Check::Endpoint, Configuration, "no such bucket"),
+        (answer(400, "InvalidBucketName", ""), Check::Endpoint, Configuration, "`store.bucket`"),
         (answer(301, "PermanentRedirect", ""), Check::Endpoint, Configuration, "another region"),
         (
             answer(400, "", "Bad Request"),
@@ -195,6 +197,43 @@ fn hidden_versions_are_billed_until_a_rule_deletes_them() {
 }
 
 #[test]
+fn versions_are_believed_when_a_write_shows_them() {
+    let told =
+        |answer, versioning| Observations { versioning: Some((answer, versioning)), ..well() };
+    let unread =
+        || Answer { message: "the answer cannot be read: no XML".into(), ..Answer::default() };
+    for (seen, says) in [
+        (told(done(), Versioning::On), "on: "),
+        (told(done(), Versioning::Suspended), "suspended: "),
+        (told(done(), Versioning::Never), "off: "),
+        (told(unread(), Versioning::Never), "cannot be seen: the answer cannot be read: no XML"),
+    ] {
+        check(&seen, Check::Versioning, Ok, None, says);
+    }
+    let shown = Observations { probe: Some(taken()), ..told(unread(), Versioning::Never) };
+    check(&shown, Check::Versioning, Ok, None, "on: ");
+    let named = Observations { probe: Some(taken()), ..told(done(), Versioning::Never) };
+    check(&named, Check::Versioning, Ok, None, "off: ");
+}
+
+#[test]
+fn without_versions_no_rule_is_missing() {
+    let never = Some((done(), Versioning::Never));
+    // Garage names them all the same.
+    for versioned in [false, true] {
+        let probe = Some(Probe { versioned, ..taken() });
+        let lifecycle = Some((done(), false));
+        let seen = Observations { versioning: never.clone(), lifecycle, probe, ..well() };
+        check(&seen, Check::Lifecycle, Ok, None, "no versions");
+        let deleting = judge(&seen).into_iter().find(|finding| finding.check == Check::Deleting);
+        assert_eq!(deleting.unwrap().text, "the key may delete");
+    }
+    let suspended = Some((done(), Versioning::Suspended));
+    let seen = Observations { versioning: suspended, lifecycle: Some((done(), false)), ..well() };
+    check(&seen, Check::Lifecycle, Warning, None, "hidden versions");
+}
+
+#[test]
 fn conditional_writes_are_believed_only_when_they_refuse() {
     let not = || answer(501, "NotImplemented", "");
     let failed = || answer(412, "PreconditionFailed", "");
@@ -214,7 +253,7 @@ fn conditional_writes_are_believed_only_when_they_refuse() {
 fn what_is_not_needed_is_no_reason_to_worry() {
     let seen = Observations {
         cors: Some((answer(403, "AccessDenied", ""), 0)),
-        versioning: Some((answer(403, "AccessDenied", ""), false)),
+        versioning: Some((answer(403, "AccessDenied", ""), Versioning::Never)),
         ..well()
     };
     check(&seen, Check::Cors, Ok, None, "none are needed");
