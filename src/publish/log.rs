@@ -41,8 +41,17 @@ impl Log<'_> {
     ///
     /// Keys carry the records' numbers, so only those with the greatest one
     /// are read. Keys of another form are no records. A record that cannot be
-    /// read is an error: without it the head might be a wrong one.
+    /// read is an error: without it the head might be a wrong one. One that is
+    /// gone was collected behind a long sleep, because two greater ones have
+    /// come; then the log is listed once more.
     pub(super) async fn head(&self) -> Result<Option<Activation>, PublishError> {
+        match self.listed_head().await {
+            Err(PublishError::Record { source: None, .. }) => self.listed_head().await,
+            outcome => outcome,
+        }
+    }
+
+    async fn listed_head(&self) -> Result<Option<Activation>, PublishError> {
         let mut head: Option<Activation> = None;
         for (_, key) in self.newest_keys(1).await? {
             let record = self.read(&key).await?;

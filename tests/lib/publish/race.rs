@@ -150,6 +150,37 @@ async fn a_record_that_cannot_be_read_stops_the_switch_and_other_keys_do_not() {
     assert_eq!(whole_head(&store).await.unwrap().nonce, "n2");
 }
 
+/// It slept between two calls for so long that the record it was about to read
+/// is not among those that are kept any more.
+#[tokio::test]
+async fn a_publisher_that_finds_a_record_collected_lists_the_log_again() {
+    let calls = {
+        let probe = Probe::new(&bucket().await, Fault::None);
+        publish_with(&shop_with("a.txt"), &probe, &ordered(0), "a").await.unwrap();
+        probe.calls()
+    };
+    let log = layout().log(channel());
+    let read = calls.iter().position(|call| call.starts_with(&format!("GET {log}"))).unwrap();
+
+    let store = bucket().await;
+    let probe = Probe::new(&store, Fault::Wait(read));
+    let (dir, options) = (shop_with("a.txt"), ordered(0));
+    let slow = publish_with(&dir, &probe, &options, "a");
+    let others = async {
+        probe.reached().await;
+        for (file, nonce) in [("b.txt", "b"), ("c.txt", "c"), ("d.txt", "d")] {
+            publish_to(&shop_with(file), &*store, nonce).await.unwrap();
+        }
+        let collected = layout().record(channel(), 1, "old");
+        store.delete(&collected, None).await.unwrap();
+        probe.let_go();
+    };
+    let (outcome, ()) = tokio::join!(slow, others);
+    let head = whole_head(&store).await.unwrap();
+    assert_eq!(head.nonce, "d");
+    assert!(is_superseded(&outcome, &head), "{outcome:?}");
+}
+
 /// The key and bytes of a record whose number is `seq` and nonce `nonce`.
 fn record(seq: u64, nonce: &str) -> (String, Bytes) {
     let record = Activation {
