@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `AWNING_MODEL_SCHEDULES` sets the number of schedules; `tests/e2e/model`
-//! runs 40,000.
+//! runs 100,000.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "how much was tried, for those who read it")]
