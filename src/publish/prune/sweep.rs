@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::error::PruneError;
-use super::report::{Swept, Unneeded};
+use super::report::{Kind, Swept, Unneeded};
 use super::survey::seconds;
 use super::{Identity, Run, is_ripe, unneeded};
 use crate::asset::KeyLayout;
@@ -87,11 +87,14 @@ impl Run<'_> {
     }
 
     /// Deletes a batch: what is of one kind at the same time, and the kinds
-    /// one after another.
+    /// one after another. Records go one by one, the oldest first: cut short,
+    /// a log must not end with an older record than it did, because that may
+    /// be of a release that is gone, or of a preview that would not have ended.
     async fn delete(&self, batch: &[Unneeded], swept: &mut Swept) -> Result<(), PruneError> {
         for kind in batch.chunk_by(|one, other| one.kind == other.kind) {
             let deletions = kind.iter().map(|one| self.delete_one(one).boxed());
-            let at_once = self.policy.concurrency.max(1);
+            let are_records = kind.iter().any(|one| one.kind == Kind::Record);
+            let at_once = if are_records { 1 } else { self.policy.concurrency.max(1) };
             let done: Vec<bool> = stream::iter(deletions).buffered(at_once).try_collect().await?;
             for (one, done) in kind.iter().zip(done) {
                 if done {

@@ -2,10 +2,12 @@
 
 use std::time::SystemTime;
 
+use awning::publish::prune::{self, Policy};
 use awning::publish::{Switch, whole};
 
 use super::prune::{HOUR, Yard, least, publish_at, shop};
 use super::*;
+use crate::harness::probe::{Fault, Probe};
 
 #[tokio::test]
 async fn a_preview_that_has_ended_is_collected_with_its_log_and_another_begins() {
@@ -55,6 +57,53 @@ async fn publishing_again_moves_the_end_of_a_preview_or_makes_it_stay() {
         assert!(!moved.unchanged);
         assert_eq!((moved.sent.0, moved.activation.ends()), (0, ends), "{nonce}");
     }
+}
+
+/// A preview that ended, with a record before the last that would have ended
+/// later, and the list that condemns it.
+async fn ended_early() -> Yard {
+    let yard = Yard::new();
+    yard.publish("a").await;
+    let channel = Channel::parse("preview-42").unwrap();
+    for (hours, nonce) in [(24 * 30, "p"), (1, "q")] {
+        let expires = Some(yard.now() + HOUR * hours);
+        let until = Options { channel: channel.clone(), expires, ..options() };
+        yard.publish_dir(&shop(nonce), &until, nonce).await.unwrap();
+    }
+    yard.pass(60);
+    assert_ne!(yard.mark(&least()).await.condemned, []);
+    yard.pass(25);
+    yard
+}
+
+/// Cut short in between, the log would end with the record before: with another
+/// release, that has not ended.
+#[tokio::test]
+async fn the_records_of_a_preview_that_has_ended_go_one_by_one_the_oldest_first() {
+    let policy = Policy { concurrency: 8, ..least() };
+    let records = |probe: &Probe| -> Vec<String> {
+        let deletions = probe.calls().into_iter();
+        deletions.filter(|call| call.starts_with("DELETE") && call.contains("-42/log/")).collect()
+    };
+    let yard = ended_early().await;
+    let probe = Probe::new(&yard.store, Fault::None);
+    prune::sweep(&probe, &layout(), &policy, yard.now()).await.unwrap();
+    let all = records(&probe);
+    assert!(all.len() == 2 && all.is_sorted(), "{all:?}");
+    let first = probe.calls().iter().position(|call| *call == all[0]).unwrap();
+
+    let yard = ended_early().await;
+    let probe = Probe::new(&yard.store, Fault::Wait(first));
+    let layout = layout();
+    let sweep = prune::sweep(&probe, &layout, &policy, yard.now());
+    let look = async {
+        probe.reached().await;
+        assert_eq!(records(&probe), all[..1]);
+        probe.let_go();
+    };
+    let (swept, ()) = tokio::join!(sweep, look);
+    swept.unwrap();
+    assert_eq!(records(&probe), all);
 }
 
 #[tokio::test]
