@@ -126,7 +126,7 @@ fn a_guard_that_is_taken_out_is_missed() {
         (Mutation::NoCondemnedRule, 13_000),
         (Mutation::DeleteByKey, 0),
         (Mutation::NoDeadline, 0),
-        (Mutation::OnePhase, 2_000),
+        (Mutation::OnePhase, 128_000),
     ] {
         let found = found_in(&catalog, mutation, first);
         println!("{mutation:?}: {found:?}");
