@@ -156,9 +156,7 @@ pub fn plan(build: Build, base: Base, options: &Options) -> Result<Plan, Refused
     });
     let current = is_head && stays && steps.iter().all(Step::is_keep);
     if !current {
-        refuse_locked(head.as_ref())?;
-        refuse_older(head.as_ref(), options)?;
-        refuse_shrink(&manifest, &known, options)?;
+        refuse_switch(head.as_ref(), &manifest, &known, options)?;
     }
     let gone = known.iter().map(|(path, _)| path);
     let gone = gone.filter(|path| manifest.get(path.as_str()).is_none()).cloned().collect();
@@ -193,9 +191,19 @@ pub fn refuse(build: &Build, base: &Base, options: &Options) -> Result<(), Refus
     if steps.iter().all(Step::is_keep) && build.manifest.len() == known.len() {
         return Ok(());
     }
+    refuse_switch(head, &build.manifest, known, options)
+}
+
+/// Refuses to switch a channel that stands at `head` to `manifest`.
+fn refuse_switch(
+    head: Option<&Activation>,
+    manifest: &Manifest,
+    known: &Manifest,
+    options: &Options,
+) -> Result<(), Refused> {
     refuse_locked(head)?;
     refuse_older(head, options)?;
-    refuse_shrink(&build.manifest, known, options)
+    refuse_shrink(manifest, known, options)
 }
 
 /// An asset's steps stand together: itself, then its variants.
