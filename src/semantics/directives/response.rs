@@ -120,6 +120,15 @@ impl ResponseDirectives {
         !targeted && self.max_age.is_none() && self.s_maxage.is_none()
     }
 
+    /// How long a shared cache may answer with the response without asking, by
+    /// its directives alone (§4.2.1). Nothing where they do not say, or say not
+    /// to.
+    pub fn shared_lifetime(&self) -> Duration {
+        let withheld = self.no_store || self.no_cache == Scope::All || self.private == Scope::All;
+        let lifetime = self.s_maxage.or(self.max_age).filter(|_| !withheld);
+        lifetime.unwrap_or_default()
+    }
+
     fn cache_control(headers: &HeaderMap) -> Self {
         let mut found = Reader::new(DecidedBy::Nothing);
         for line in headers.get_all(CACHE_CONTROL) {

@@ -59,39 +59,38 @@ pub(super) fn value(request: &HeaderMap, name: &HeaderName) -> Option<String> {
     if !request.contains_key(name) {
         return None;
     }
+    // Pairs are separated by semicolons, in HTTP/2 also by lines (RFC 9113 §8.2.3).
+    let separator: &[u8] = if *name == COOKIE { b"; " } else { b"," };
+    let lines: Vec<&[u8]> = request.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let text = match String::from_utf8(lines.join(separator)) {
+        Ok(text) => text,
+        // The NUL, which no field holds, keeps it apart from what looks like it.
+        Err(bytes) => return Some(format!("\0{}", bytes.as_bytes().escape_ascii())),
+    };
     if *name == COOKIE {
-        // Pairs are separated by semicolons, in HTTP/2 also by lines (RFC 9113 §8.2.3).
-        return Some(joined(request, name, "; "));
+        return Some(text);
     }
-    let members: Vec<_> = field::members(request, name).collect();
+    let members: Vec<&str> = field::split(&text).collect();
     let weighed = [ACCEPT, ACCEPT_CHARSET, ACCEPT_LANGUAGE].contains(name);
-    let ordered = weighed.then(|| by_weight(members.iter().map(AsRef::as_ref))).flatten();
+    let ordered = weighed.then(|| by_weight(&members)).flatten();
     Some(ordered.unwrap_or_else(|| members.join(",")))
-}
-
-/// Lines joined as they are. Bytes that are no text are kept apart by their
-/// digits, so that different values stay different.
-fn joined(request: &HeaderMap, name: &HeaderName, separator: &str) -> String {
-    let lines = request.get_all(name).into_iter();
-    let texts: Vec<String> = lines.map(|line| line.as_bytes().escape_ascii().to_string()).collect();
-    texts.join(separator)
 }
 
 /// Members with weights, in lower case: the greatest weight first, and equal
 /// ones in the order of the alphabet (RFC 9110 §12.4.2: order says nothing).
 /// `None` where a member is not understood; then the list is left as it is.
-fn by_weight<'a>(members: impl ExactSizeIterator<Item = &'a str>) -> Option<String> {
+fn by_weight(members: &[&str]) -> Option<String> {
     if members.len() > ORDERED_MAX {
         return None;
     }
-    let weighed: Option<Vec<_>> = members.map(encoding::member).collect();
+    let weighed: Option<Vec<_>> = members.iter().map(|text| encoding::member(text)).collect();
     let mut weighed = weighed?;
     weighed.sort_by_cached_key(|(name, weight)| (u16::MAX - weight, name.to_ascii_lowercase()));
     let texts: Vec<String> = weighed
         .into_iter()
         .map(|(name, weight)| match weight {
             1000 => name.to_ascii_lowercase(),
-            weight => format!("{};q={weight}", name.to_ascii_lowercase()),
+            weight => format!("{};q=0.{weight:03}", name.to_ascii_lowercase()),
         })
         .collect();
     Some(texts.join(","))
