@@ -266,7 +266,7 @@ impl Case {
 /// in other words, and some that does not.
 fn selecting(rng: &mut Rng) -> (Lines, Lines) {
     let mut lines = || {
-        let foo: &[&str] = match rng.u8(..5) {
+        let values: &[&str] = match rng.u8(..5) {
             0 => &["1, 2"],
             1 => &["1 ,2"],
             2 => &["1", "2"],
@@ -275,7 +275,7 @@ fn selecting(rng: &mut Rng) -> (Lines, Lines) {
         };
         let languages = ["nl, en", "EN,nl", "en , Nl", "de"];
         let codings = ["gzip", "x-gzip, br;q=0", "br, gzip", "gzip, deflate, br, zstd", "identity"];
-        let mut lines: Lines = foo.iter().map(|foo| ("foo", (*foo).to_owned())).collect();
+        let mut lines: Lines = values.iter().map(|value| ("foo", (*value).to_owned())).collect();
         if rng.u8(..4) > 0 {
             lines.push(("accept-language", pick(rng, &languages).to_owned()));
         }

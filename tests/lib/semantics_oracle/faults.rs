@@ -255,10 +255,10 @@ pub(super) const KNOWN: &[Fault] = &[
         rule: "RFC 9111 §4.1: lines are joined, and space around commas is nothing",
         put_plainly: |case| {
             for lines in [&mut case.request, &mut case.later] {
-                let foo: Vec<String> =
+                let values: Vec<String> =
                     all(lines, "foo").map(|text| text.replace(' ', "")).collect();
-                if !foo.is_empty() {
-                    set(lines, "foo", foo.join(","));
+                if !values.is_empty() {
+                    set(lines, "foo", values.join(","));
                 }
             }
         },
