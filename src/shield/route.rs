@@ -201,7 +201,7 @@ impl Asked<'_> {
         let releases = site.assets.iter().map(|(_, channel)| self.releases.of(*channel));
         let releases = releases.map(|snapshot| snapshot.map(|snapshot| snapshot.release));
         let key = CacheKey::Page {
-            site: site.number,
+            site: site.id,
             releases: releases.collect(),
             object: entry.key.clone(),
         };

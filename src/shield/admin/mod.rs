@@ -65,7 +65,8 @@ impl Sources {
 }
 
 fn summary(shield: &Shield) -> Value {
-    let sites = shield.config().sites.iter().map(|site| {
+    let config = shield.config();
+    let sites = config.sites.iter().map(|site| {
         let serve = match &site.serve {
             Serve::Assets => "assets",
             Serve::Release => "release",
@@ -85,7 +86,7 @@ fn summary(shield: &Shield) -> Value {
         "releases": shield.releases(),
         "memory": {
             "held_bytes": shield.memory_bytes_held(),
-            "max_bytes": shield.config().memory_bytes_max,
+            "max_bytes": config.memory_bytes_max,
         },
         "sites": sites.collect::<Vec<_>>(),
     })
