@@ -20,6 +20,7 @@ pub mod page;
 mod pass_on;
 mod proof;
 mod release;
+mod reload;
 mod render;
 mod request;
 mod respond;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
+use secrecy::SecretString;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,7 @@ use crate::clock::Clock;
 use crate::manifest::{Channel, Manifest, ReleaseId};
 use crate::semantics::cache_status::CacheStatus;
 use crate::store::ObjectRead;
+use admin::Tokens;
 use body::{RequestBody, ResponseBody};
 use cache::Cache;
 use config::Config;
@@ -56,6 +59,7 @@ use metrics::Metrics;
 use origin::bucket::Bucket;
 use origin::calls::Calls;
 use release::Releases;
+use reload::Reloads;
 use route::{Target, route};
 use settings::Settings;
 use site::Site;
@@ -63,6 +67,7 @@ use site::Site;
 pub use cache::{Epoch, Epochs};
 pub use listener::Tunnel;
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
+pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;
 pub use site::ConfigError;
 
@@ -75,6 +80,8 @@ pub struct Shield {
     cache: Arc<Cache>,
     fill: Option<Arc<Fill>>,
     flights: Flights,
+    reloads: Reloads,
+    tokens: Arc<Tokens>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -129,6 +136,8 @@ impl Shield {
             cache,
             fill,
             flights: Flights::default(),
+            reloads: Reloads::new(clock.now(), &metrics),
+            tokens: Arc::default(),
             clock,
             metrics,
         }))
@@ -168,11 +177,16 @@ impl Shield {
     /// changed. What cannot be read or believed changes nothing.
     pub async fn refresh(&self) -> RefreshReport {
         let Some((store, layout)) = &self.store else { return RefreshReport::default() };
-        let settings = self.settings();
-        let before = settings.channels.releases();
-        let report = settings.channels.refresh(&**store, layout).await;
-        self.show_releases(&settings, &before);
-        report
+        loop {
+            let settings = self.settings();
+            let before = settings.channels.releases();
+            let report = settings.channels.refresh(&**store, layout).await;
+            self.show_releases(&settings, &before, &settings.channels.releases());
+            // What was read for settings that are gone is not served.
+            if Arc::ptr_eq(&settings, &self.settings()) {
+                return report;
+            }
+        }
     }
 
     /// Refreshes now and then `every` so often, until `shutdown`. It also keeps
@@ -247,6 +261,11 @@ impl Shield {
         &self.metrics
     }
 
+    /// Takes other tokens for the admin listener, in place of all there were.
+    pub fn set_admin_tokens(&self, tokens: &[SecretString]) {
+        self.tokens.replace(tokens);
+    }
+
     /// What the shield is configured with now.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(self.settings.load().config())
@@ -284,11 +303,10 @@ impl Shield {
     }
 
     /// Shows which release each site serves, and no longer the one before.
-    fn show_releases(&self, settings: &Settings, before: &Releases) {
-        let now = settings.channels.releases();
+    fn show_releases(&self, settings: &Settings, before: &Releases, now: &Releases) {
         for site in settings.sites.iter() {
             for (_, channel) in &site.assets {
-                for (releases, value) in [(before, 0.0), (&*now, 1.0)] {
+                for (releases, value) in [(before, 0.0), (now, 1.0)] {
                     let Some(snapshot) = releases.of(*channel) else { continue };
                     let release = snapshot.release.to_string();
                     let labels = [("site", site.name()), ("release", &release)];

@@ -5,12 +5,11 @@
 //! cannot be read or believed changes nothing: the last good one is kept.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::asset::{AssetPath, KeyLayout, ObjectKey};
@@ -43,8 +42,16 @@ pub(crate) struct Releases(Vec<Option<Arc<ReleaseSnapshot>>>);
 pub(crate) struct Channels {
     names: Vec<Channel>,
     releases: ArcSwap<Releases>,
+    /// Locked while a release is replaced, but never while one is read.
     watched: Mutex<Vec<Watched>>,
+    turn: tokio::sync::Mutex<()>,
     faults: ArcSwap<Vec<Option<String>>>,
+}
+
+/// Channels whose releases stay as they are for as long as this is held.
+pub(crate) struct Held<'a> {
+    channels: &'a Channels,
+    watched: MutexGuard<'a, Vec<Watched>>,
 }
 
 /// What was last read of a channel's head.
@@ -137,9 +144,38 @@ impl Channels {
         Self {
             releases: ArcSwap::from_pointee(Releases(vec![None; names.len()])),
             watched: Mutex::new(vec![Watched::default(); names.len()]),
+            turn: tokio::sync::Mutex::default(),
             faults: ArcSwap::from_pointee(vec![None; names.len()]),
             names,
         }
+    }
+
+    /// Channels with these names, and what is known of them.
+    pub(crate) fn knowing(names: Vec<Channel>, known: &[Held<'_>]) -> Self {
+        let of = |name: &Channel| known.iter().find_map(|held| held.of(name)).unwrap_or_default();
+        let (mut releases, mut watched, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        for (release, seen, fault) in names.iter().map(of) {
+            releases.push(release);
+            watched.push(seen);
+            faults.push(fault);
+        }
+        Self {
+            names,
+            releases: ArcSwap::from_pointee(Releases(releases)),
+            watched: Mutex::new(watched),
+            turn: tokio::sync::Mutex::default(),
+            faults: ArcSwap::from_pointee(faults),
+        }
+    }
+
+    /// Keeps the releases as they are for a moment. Never held across a wait.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held { channels: self, watched: self.watched() }
+    }
+
+    /// The place of the channel of this name.
+    pub(crate) fn position(&self, name: &Channel) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
     }
 
     /// The releases that are served now.
@@ -160,12 +196,11 @@ impl Channels {
     /// Reads all heads again, and the manifests of those that changed. One
     /// refresh runs at a time; others wait for it and then read again.
     pub(crate) async fn refresh(&self, store: &dyn ObjectRead, keys: &KeyLayout) -> RefreshReport {
-        let mut watched = self.watched.lock().await;
+        let _turn = self.turn.lock().await;
         let mut report = RefreshReport::default();
         let mut faults = Vec::new();
         for (number, channel) in self.names.iter().enumerate() {
-            let seen = &mut watched[number];
-            let outcome = self.refresh_one(number, channel, seen, store, keys).await;
+            let outcome = self.refresh_one(number, channel, store, keys).await;
             faults.push(match &outcome {
                 RefreshOutcome::Kept(why) => Some(why.clone()),
                 _ => None,
@@ -181,15 +216,16 @@ impl Channels {
         &self,
         number: usize,
         channel: &Channel,
-        seen: &mut Watched,
         store: &dyn ObjectRead,
         keys: &KeyLayout,
     ) -> RefreshOutcome {
-        let reading = timeout(REFRESH_TIMEOUT, read(channel, seen, store, keys)).await;
+        let seen = self.watched()[number].clone();
+        let reading = timeout(REFRESH_TIMEOUT, read(channel, &seen, store, keys)).await;
         match reading.unwrap_or(Err(RefreshError::Timeout)) {
             Ok(None) => RefreshOutcome::Unchanged,
             Ok(Some((newer, snapshot))) => {
-                *seen = newer;
+                let mut watched = self.watched();
+                watched[number] = newer;
                 let Some(snapshot) = snapshot else { return RefreshOutcome::Unchanged };
                 tracing::info!(%channel, release = %snapshot.release, "another release is served");
                 let mut releases = Releases::clone(&self.releases.load());
@@ -207,6 +243,21 @@ impl Channels {
                 RefreshOutcome::Kept(text)
             }
         }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Vec<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held<'_> {
+    fn of(
+        &self,
+        name: &Channel,
+    ) -> Option<(Option<Arc<ReleaseSnapshot>>, Watched, Option<String>)> {
+        let number = self.channels.position(name)?;
+        let release = self.channels.releases.load().of(number).cloned();
+        Some((release, self.watched[number].clone(), self.channels.fault(number)))
     }
 }
 

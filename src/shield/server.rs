@@ -51,7 +51,8 @@ pub async fn serve(
     };
     let public_router = gated(move || settled.settings(), Arc::clone(&metrics), respond);
     let public = Front { listener: public, router: public_router };
-    let admin_router = admin::router(admin::Sources::of(&shield), tokens);
+    shield.set_admin_tokens(tokens);
+    let admin_router = admin::router_with(admin::Sources::of(&shield), Arc::clone(&shield.tokens));
     let admin = Front { listener: admin, router: admin_router };
     let draining = serve_routers(public, admin, &config, &metrics, shutdown);
     let left = limit.saturating_sub(draining.await.elapsed());

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use awning::store::s3::{Profile, S3Config, S3Store};
 
 use crate::args::{Cli, Command};
-use crate::config::{ConfigError, Credentials, Environment, Settings, StoreSettings};
+use crate::config::{self, ConfigError, Credentials, Environment, Settings, StoreSettings};
 use crate::logging;
 use crate::output::Output;
 
@@ -55,6 +55,14 @@ impl Context {
             self.output.warning(warning);
         }
         Ok(settings)
+    }
+
+    /// The files that the configuration is read from: its own, and those that
+    /// hold secrets.
+    pub(crate) fn config_files(&self) -> Vec<PathBuf> {
+        let mut files = self.environment.secret_files();
+        files.push(config::path(self.config.as_deref(), &self.environment));
+        files
     }
 
     /// Connects to the configured bucket.

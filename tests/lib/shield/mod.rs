@@ -7,3 +7,4 @@ mod conditional;
 mod faults;
 mod memory;
 mod releases;
+mod reload;
