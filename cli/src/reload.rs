@@ -121,7 +121,9 @@ impl Reloading<'_> {
             Err(error) => error,
         };
         if self.shield.standing().problems != known {
-            tracing::error!("the configuration was not taken, the one before stays: {error:#}");
+            tracing::error!(
+                "the configuration was not taken, and the one before stays:\n{error:#}"
+            );
         }
         let later = matches!(error.downcast_ref(), Some(ReloadError::Unread { .. }));
         later.then_some(RETRY)

@@ -16,6 +16,7 @@ pub mod gate;
 mod listener;
 pub mod metrics;
 pub mod origin;
+mod pace;
 pub mod page;
 mod pass_on;
 mod proof;
@@ -58,6 +59,7 @@ use flight::Flights;
 use metrics::Metrics;
 use origin::bucket::Bucket;
 use origin::calls::Calls;
+use pace::Pace;
 use release::Releases;
 use reload::Reloads;
 use route::{Target, route};
@@ -189,20 +191,19 @@ impl Shield {
         }
     }
 
-    /// Refreshes now and then `every` so often, until `shutdown`. It also keeps
-    /// the metrics from growing while nobody reads them.
+    /// Refreshes now and then at least `every` so often, until `shutdown`: out
+    /// of step with other shields, and sooner while the bucket cannot be read.
+    /// It also keeps the metrics from growing while nobody reads them.
     pub async fn watch(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
-        loop {
-            self.metrics.tidy();
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = self.refresh() => {}
+        let mut pace = Pace::new(every, fastrand::u64(..));
+        let watching = async {
+            loop {
+                self.metrics.tidy();
+                let report = self.refresh().await;
+                tokio::time::sleep(pace.pause(report.failing)).await;
             }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
-            }
-        }
+        };
+        shutdown.run_until_cancelled(watching).await;
     }
 
     /// Whether every channel that a site names has a release.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -21,6 +22,9 @@ use crate::store::{GetOutcome, GetRequest, ObjectRead, StoreError, StoreErrorKin
 
 /// How long one channel may take to be read, manifest included.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Channels that are read at a time.
+const READS_MAX: usize = 8;
 
 /// One release as the shield serves it.
 #[derive(Debug)]
@@ -66,6 +70,9 @@ struct Watched {
 pub struct RefreshReport {
     /// In the order in which the sites name the channels.
     pub channels: Vec<ChannelRefresh>,
+    /// Whether the bucket could not be read, so that it is worth while to ask
+    /// again soon.
+    pub failing: bool,
 }
 
 /// What a refresh did to one channel.
@@ -111,6 +118,13 @@ enum RefreshError {
     Timeout,
     #[error("the manifest was not read to its end")]
     Abandoned,
+}
+
+impl RefreshError {
+    /// Whether the bucket failed, and not what somebody put there.
+    fn is_of_bucket(&self) -> bool {
+        matches!(self, Self::Head(_) | Self::Manifest(_) | Self::Timeout | Self::Abandoned)
+    }
 }
 
 impl ReleaseSnapshot {
@@ -199,8 +213,15 @@ impl Channels {
         let _turn = self.turn.lock().await;
         let mut report = RefreshReport::default();
         let mut faults = Vec::new();
-        for (number, channel) in self.names.iter().enumerate() {
-            let outcome = self.refresh_one(number, channel, store, keys).await;
+        // Several at a time, so that a bucket which is silent does not keep
+        // the last channel waiting for all before it.
+        let reads = self.names.iter().enumerate();
+        let reads: Vec<_> =
+            reads.map(|(number, channel)| self.refresh_one(number, channel, store, keys)).collect();
+        let mut reads = stream::iter(reads).buffered(READS_MAX).enumerate();
+        while let Some((number, (outcome, failing))) = reads.next().await {
+            let channel = &self.names[number];
+            report.failing |= failing;
             faults.push(match &outcome {
                 RefreshOutcome::Kept(why) => Some(why.clone()),
                 _ => None,
@@ -218,20 +239,20 @@ impl Channels {
         channel: &Channel,
         store: &dyn ObjectRead,
         keys: &KeyLayout,
-    ) -> RefreshOutcome {
+    ) -> (RefreshOutcome, bool) {
         let seen = self.watched()[number].clone();
         let reading = timeout(REFRESH_TIMEOUT, read(channel, &seen, store, keys)).await;
         match reading.unwrap_or(Err(RefreshError::Timeout)) {
-            Ok(None) => RefreshOutcome::Unchanged,
+            Ok(None) => (RefreshOutcome::Unchanged, false),
             Ok(Some((newer, snapshot))) => {
                 let mut watched = self.watched();
                 watched[number] = newer;
-                let Some(snapshot) = snapshot else { return RefreshOutcome::Unchanged };
+                let Some(snapshot) = snapshot else { return (RefreshOutcome::Unchanged, false) };
                 tracing::info!(%channel, release = %snapshot.release, "another release is served");
                 let mut releases = Releases::clone(&self.releases.load());
                 releases.0[number] = Some(Arc::new(snapshot));
                 self.releases.store(Arc::new(releases));
-                RefreshOutcome::Switched
+                (RefreshOutcome::Switched, false)
             }
             Err(error) => {
                 let text = error.to_string();
@@ -240,7 +261,7 @@ impl Channels {
                     let why = &error as &dyn std::error::Error;
                     tracing::warn!(%channel, error = why, "the channel's release is kept");
                 }
-                RefreshOutcome::Kept(text)
+                (RefreshOutcome::Kept(text), error.is_of_bucket())
             }
         }
     }

@@ -108,7 +108,7 @@ pub(crate) fn required(store: Option<StoreSettings>) -> Result<StoreSettings, Co
 pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let environment = Environment::of_process();
     let quiet = !matches!(cli.command, Command::Serve(_) | Command::Up(_) | Command::Bucket(_));
-    let default = if quiet { "error" } else { "awning=info,awning_cli=info,warn" };
+    let default = if quiet { "error" } else { "awning=info,awning_cli=info,notify=error,warn" };
     logging::install(cli.verbose, default, environment.get("LOG"))?;
 
     let context = Context { environment, output: *output, config: cli.config };

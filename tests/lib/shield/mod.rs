@@ -8,3 +8,4 @@ mod faults;
 mod memory;
 mod releases;
 mod reload;
+mod stability;
