@@ -160,7 +160,7 @@ fn arriving(
 ) -> Delivered {
     let answer = Answer { request, policy, head, status: status.clone(), age: None };
     let sent = delivery(request, policy, head);
-    (answer.respond(sent, |range| pass_on::flight(flight, range)), status)
+    (answer.respond(sent, |range| pass_on::flight(flight.clone(), range)), status)
 }
 
 fn forwarded(policy: &Policy, reason: Forward, stored: bool, collapsed: bool) -> CacheStatus {

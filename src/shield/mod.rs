@@ -15,6 +15,7 @@ mod forward;
 pub mod gate;
 mod listener;
 pub mod metrics;
+mod multipart;
 pub mod origin;
 pub mod page;
 mod pass_on;
