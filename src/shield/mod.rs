@@ -9,6 +9,7 @@ mod cache;
 pub mod config;
 mod decide;
 mod deliver;
+mod derive;
 mod fill;
 mod flight;
 mod forward;
@@ -49,6 +50,7 @@ use body::{RequestBody, ResponseBody};
 use cache::Cache;
 use config::Config;
 use deliver::Delivered;
+use derive::Coder;
 use fill::Fill;
 use flight::Flights;
 use metrics::Metrics;
@@ -76,6 +78,7 @@ pub struct Shield {
     fill: Option<Arc<Fill>>,
     storefronts: Vec<Option<Storefront>>,
     flights: Flights,
+    coder: Arc<Coder>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -133,6 +136,7 @@ impl Shield {
             fill,
             storefronts,
             flights: Flights::default(),
+            coder: Arc::new(Coder::new(&metrics)),
             clock,
             metrics,
             config,
