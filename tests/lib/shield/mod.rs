@@ -6,4 +6,6 @@ mod collapsing;
 mod conditional;
 mod faults;
 mod memory;
+mod ranges;
 mod releases;
+mod variants;
