@@ -11,9 +11,10 @@ use super::encoding::Coding;
 use crate::asset::Fingerprint;
 
 /// A strong entity tag: the fingerprint of the content without its coding,
-/// and the coding. `"v4jutopv7gq2nica"`, `"v4jutopv7gq2nica-br"`. Of a coding
-/// that was made after publishing, the fingerprint goes on with that of its
-/// bytes.
+/// and the coding. `"v4jutopv7gq2nica"`, `"v4jutopv7gq2nica-br"`.
+///
+/// Of a coding that was made after publishing, the fingerprint goes on with
+/// that of its bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EntityTag {
     /// The fingerprint of the content in no coding.
