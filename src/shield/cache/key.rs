@@ -3,6 +3,8 @@
 
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
+use crate::shield::site::SiteId;
+use crate::semantics::encoding::Coding;
 
 /// What selects a stored response.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -11,11 +13,19 @@ pub(crate) enum CacheKey {
     Object(ObjectKey),
     /// A page of a release site with its references rewritten.
     Page {
-        /// The site, by its place in the configuration.
-        site: usize,
+        /// The site whose policy made it.
+        site: SiteId,
         /// The releases that its references were resolved against.
         releases: Box<[Option<ReleaseId>]>,
         /// The object that the page is made from.
         object: ObjectKey,
+    },
+    /// What the shield makes of an object of the bucket.
+    Made {
+        /// The object without a coding.
+        object: ObjectKey,
+        /// The coding that it is made in; `None` where it is itself decoded,
+        /// which is a key for flights only.
+        coding: Option<Coding>,
     },
 }
