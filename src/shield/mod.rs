@@ -13,12 +13,14 @@ mod fill;
 mod flight;
 mod forward;
 pub mod gate;
+mod last_good;
 mod listener;
 pub mod metrics;
 pub mod origin;
 pub mod page;
 mod pass_on;
 mod proof;
+mod recall;
 mod release;
 mod render;
 mod request;
@@ -27,6 +29,7 @@ mod route;
 pub mod server;
 mod silence;
 mod site;
+mod spool;
 mod unshared;
 mod wanted;
 
@@ -58,7 +61,9 @@ use release::{Channels, Releases};
 use route::{Target, route};
 use site::{Site, Sites};
 
-pub use cache::{Epoch, Epochs};
+pub use cache::{
+    CheckedEntry, Damage, DiskConfig, DiskError, Epoch, EpochNotKept, Epochs, check_entry,
+};
 pub use listener::Tunnel;
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
 pub use request::GatedRequest;
@@ -86,6 +91,10 @@ pub struct Readiness {
     pub ready: bool,
     /// What is lacking.
     pub reasons: Vec<NotReady>,
+    /// The channels that serve the release of an earlier run, because none
+    /// could be read from the bucket yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Channel>,
 }
 
 /// What one site lacks.
@@ -112,7 +121,8 @@ impl Shield {
     ) -> Result<Arc<Self>, ConfigError> {
         let sites = Sites::new(&config, store.is_some())?;
         let storefronts = forward::storefronts(&config, &metrics)?;
-        let cache = Arc::new(Cache::new(config.memory_bytes_max, &metrics));
+        let cache = Cache::new(config.memory_bytes_max, config.disk.as_ref(), &metrics)?;
+        let cache = Arc::new(cache);
         let store = store.map(|store| Calls::to(store, &metrics));
         // Counted from the start, so that a rate can be told from the first.
         metrics.counter("awning_collapsed_total", &[]).increment(0);
@@ -163,8 +173,10 @@ impl Shield {
     pub async fn refresh(&self) -> RefreshReport {
         let Some((store, layout)) = &self.store else { return RefreshReport::default() };
         let before = self.channels.releases();
+        last_good::restore(&self.channels, &self.cache, layout).await;
         let report = self.channels.refresh(&**store, layout).await;
         self.show_releases(&before);
+        last_good::keep(&self.channels, &self.cache, layout, &report).await;
         report
     }
 
@@ -194,7 +206,10 @@ impl Shield {
         let lacking = lacking.filter(|(_, channel)| releases.of(*channel).is_none());
         let reasons: Vec<_> =
             lacking.map(|(site, channel)| self.not_ready(site, channel)).collect();
-        Readiness { ready: reasons.is_empty(), reasons }
+        let names = self.channels.names().iter().enumerate();
+        let kept = names.filter(|(number, _)| self.channels.is_kept(*number));
+        let kept = kept.map(|(_, name)| name.clone()).collect();
+        Readiness { ready: reasons.is_empty(), reasons, kept }
     }
 
     /// The release that each channel serves.
@@ -225,10 +240,16 @@ impl Shield {
         self.cache.budget.bytes_held()
     }
 
-    /// Waits for the flights that are under way, at most this long. Returns
-    /// whether all have landed.
+    /// Waits for the flights that are under way, and for what they left to be
+    /// written to disk, at most this long. Returns whether all has ended.
     pub async fn drain(&self, at_most: Duration) -> bool {
-        timeout(at_most, self.flights.drained()).await.is_ok()
+        let ending = async {
+            self.flights.drained().await;
+            if let Some(disk) = &self.cache.disk {
+                disk.flush().await;
+            }
+        };
+        timeout(at_most, ending).await.is_ok()
     }
 
     /// What is counted.

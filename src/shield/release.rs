@@ -4,7 +4,7 @@
 //! so one page never sees two releases of a channel. A head or manifest that
 //! cannot be read or believed changes nothing: the last good one is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(crate) struct Channels {
     names: Vec<Channel>,
     releases: ArcSwap<Releases>,
     watched: Mutex<Vec<Watched>>,
+    /// The channels whose release is one that was kept, not read.
+    kept: ArcSwap<BTreeSet<usize>>,
     faults: ArcSwap<Vec<Option<String>>>,
 }
 
@@ -137,6 +139,7 @@ impl Channels {
         Self {
             releases: ArcSwap::from_pointee(Releases(vec![None; names.len()])),
             watched: Mutex::new(vec![Watched::default(); names.len()]),
+            kept: ArcSwap::default(),
             faults: ArcSwap::from_pointee(vec![None; names.len()]),
             names,
         }
@@ -155,6 +158,36 @@ impl Channels {
     /// Why the last refresh of a channel kept what there was.
     pub(crate) fn fault(&self, channel: usize) -> Option<String> {
         self.faults.load().get(channel).cloned().flatten()
+    }
+
+    /// Serves a release that was kept from an earlier run, until the head of
+    /// the channel is read: whatever that says then goes before it.
+    pub(crate) async fn restore(&self, number: usize, snapshot: ReleaseSnapshot) {
+        let _reading = self.watched.lock().await;
+        let mut releases = Releases::clone(&self.releases.load());
+        match releases.0.get_mut(number) {
+            Some(place @ None) => *place = Some(Arc::new(snapshot)),
+            _ => return,
+        }
+        self.releases.store(Arc::new(releases));
+        self.note_kept(number, true);
+    }
+
+    /// Whether the release of a channel is one that was kept, not read.
+    pub(crate) fn is_kept(&self, channel: usize) -> bool {
+        self.kept.load().contains(&channel)
+    }
+
+    fn note_kept(&self, number: usize, kept: bool) {
+        if self.is_kept(number) != kept {
+            let mut numbers = BTreeSet::clone(&self.kept.load());
+            if kept {
+                numbers.insert(number)
+            } else {
+                numbers.remove(&number)
+            };
+            self.kept.store(Arc::new(numbers));
+        }
     }
 
     /// Reads all heads again, and the manifests of those that changed. One
@@ -190,6 +223,7 @@ impl Channels {
             Ok(None) => RefreshOutcome::Unchanged,
             Ok(Some((newer, snapshot))) => {
                 *seen = newer;
+                self.note_kept(number, false);
                 let Some(snapshot) = snapshot else { return RefreshOutcome::Unchanged };
                 tracing::info!(%channel, release = %snapshot.release, "another release is served");
                 let mut releases = Releases::clone(&self.releases.load());

@@ -62,6 +62,7 @@ impl Serve {
         let config = Config {
             sites: settings.sites,
             memory_bytes_max: settings.shield.memory_bytes_max,
+            disk: settings.shield.disk.clone(),
             trusted_proxies: settings.shield.trusted_proxies,
             limits: Limits::standard(),
         };

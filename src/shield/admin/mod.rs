@@ -82,6 +82,7 @@ fn summary(shield: &Shield) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "ready": shield.readiness().ready,
         "reasons": shield.readiness().reasons,
+        "kept": shield.readiness().kept,
         "releases": shield.releases(),
         "memory": {
             "held_bytes": shield.memory_bytes_held(),

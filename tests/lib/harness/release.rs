@@ -184,6 +184,7 @@ pub(crate) fn config(memory_bytes_max: u64) -> Config {
             site(SHOP, Serve::Storefront { upstream }, "/static/"),
         ],
         memory_bytes_max,
+        disk: None,
         trusted_proxies: Vec::new(),
         limits: Limits::standard(),
     }
