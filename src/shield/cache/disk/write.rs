@@ -22,6 +22,10 @@ use crate::shield::cache::Epoch;
 /// How long a body that streams waits for the disk to take a piece.
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Room for the meta and the footer of an entry. Few metas are longer, and the
+/// files' own lengths count in the end.
+const HEAD_BYTES: u64 = 4096;
+
 /// Entries larger than this have their room reserved before they are written.
 const RESERVED_MIN: u64 = 1 << 20;
 
@@ -76,7 +80,8 @@ impl Tier {
             return Err(Dropped::Bypassed);
         }
         let digests = body_bytes.div_ceil(CHUNK_BYTES) * DIGEST_BYTES;
-        let room = on_disk(body_bytes.saturating_add(digests + META_BYTES_MAX));
+        let head = key.len() as u64 + HEAD_BYTES;
+        let room = on_disk(body_bytes.saturating_add(digests + head));
         if !self.space.take(room) {
             self.signal.wake();
             return Err(Dropped::Full);
