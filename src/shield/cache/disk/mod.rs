@@ -45,7 +45,7 @@ const QUEUE_MAX: usize = 256;
 const TURNS: usize = 64;
 
 /// How long one waits for its turn, and for the room that a write needs.
-const TURN_PATIENCE: Duration = Duration::from_secs(1);
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Least bytes a tier works with.
 const BYTES_MIN: u64 = 1 << 20;

@@ -19,7 +19,7 @@ use super::tier::{Tier, entry_path};
 use crate::shield::cache::Epoch;
 
 /// How long finding an entry may take; the origin is asked instead.
-const FIND_PATIENCE: Duration = Duration::from_secs(1);
+const FIND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a chunk may take, when its reader has already begun.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(15);
@@ -115,9 +115,7 @@ impl Tier {
             Err(ReadError::Damaged(damage)) => self.discard_bad(name, damage),
             Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Err(ReadError::Failed(error)) => self.read_ended(Some(&error)),
-            Err(ReadError::Late) => {
-                self.read_ended(Some(&rustix::io::Errno::IO.into()));
-            }
+            Err(ReadError::Late) => self.read_was_late(),
         }
         None
     }

@@ -186,6 +186,14 @@ impl Tier {
         ended(&self.reading, error, "reads from the disk cache fail; it is left alone for a while");
     }
 
+    /// Notes that a read took too long. One may; when all that may wait for the
+    /// disk do, it hangs.
+    pub(super) fn read_was_late(&self) {
+        if self.blocking.available_permits() == 0 {
+            self.read_ended(Some(&Errno::IO.into()));
+        }
+    }
+
     /// Notes how a write went. A full disk is given room.
     pub(super) fn write_ended(&self, error: Option<&io::Error>) {
         ended(&self.writing, error, "writes to the disk cache fail; they are left for a while");
