@@ -28,7 +28,7 @@ pub(super) async fn restore(channels: &Channels, cache: &Cache, keys: &KeyLayout
             continue;
         };
         let release = snapshot.release;
-        channels.restore(number, snapshot).await;
+        channels.restore(number, snapshot);
         tracing::info!(%channel, %release, "the release of an earlier run is served");
     }
 }

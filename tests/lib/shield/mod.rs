@@ -8,3 +8,5 @@ mod disk;
 mod faults;
 mod memory;
 mod releases;
+mod reload;
+mod stability;
