@@ -227,7 +227,7 @@ mod tests {
     fn making(work: Work, memory_bytes: u64) -> Making {
         let metrics = Arc::new(Metrics::default());
         let (coding, body) = match &work {
-            Work::Code(_) => (None, CONTENT.to_vec()),
+            Work::Code(_) | Work::Render(_) => (None, CONTENT.to_vec()),
             Work::Decode(coding, _) => (Some(*coding), coded()),
         };
         let head = Head {
