@@ -54,7 +54,11 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
     let reserved = Mount::at(SAME_ORIGIN);
     let is_reserved = request.path.starts_with(reserved.path());
     if !is_reserved && matches!(site.config.serve, Serve::Storefront { .. }) {
-        return Target::Storefront;
+        return if is_last_hop(request) {
+            Target::Options { cross_origin: false }
+        } else {
+            Target::Storefront
+        };
     }
     let root = if is_reserved { reserved } else { Mount::at("/") };
     let name = root.asset_path(&request.path);
@@ -239,7 +243,7 @@ impl Asked<'_> {
         let releases = site.assets.iter().map(|(_, channel)| self.releases.of(*channel));
         let releases = releases.map(|snapshot| snapshot.map(|snapshot| snapshot.release));
         let key = CacheKey::Page {
-            site: site.number,
+            site: site.id,
             releases: releases.collect(),
             object: entry.key.clone(),
         };
@@ -264,6 +268,13 @@ impl Asked<'_> {
             .filter_map(|(mount, channel)| Some(resolver(mount, self.releases.of(*channel)?)))
             .collect()
     }
+}
+
+/// Whether a request is to be answered here, wherever it was going
+/// (RFC 9110 §7.6.2). `TRACE`, the other method that asks so, is refused.
+fn is_last_hop(request: &GatedRequest) -> bool {
+    let forwards = request.headers.get(header::MAX_FORWARDS).and_then(|n| n.to_str().ok());
+    request.method == Method::OPTIONS && forwards.is_some_and(|n| n.parse() == Ok(0_u64))
 }
 
 fn is_html(entry: &Entry) -> bool {

@@ -134,7 +134,7 @@ impl Shield {
         identity: &Wanted,
         published: &Published,
     ) -> Option<(Arc<StoredResponse>, CacheStatus)> {
-        let releases = self.channels.releases();
+        let releases = self.settings().channels.releases();
         let entry = releases.entry_of(&identity.object)?;
         for (coding, variant) in &entry.variants {
             // What is larger than that is not collected before it is shown.

@@ -8,4 +8,6 @@ mod faults;
 mod memory;
 mod ranges;
 mod releases;
+mod reload;
+mod stability;
 mod variants;
