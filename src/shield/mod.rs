@@ -85,9 +85,9 @@ pub struct Shield {
     cache: Arc<Cache>,
     fill: Option<Arc<Fill>>,
     flights: Flights,
-    coder: Arc<Coder>,
     reloads: Reloads,
     tokens: Arc<Tokens>,
+    coder: Arc<Coder>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -142,9 +142,9 @@ impl Shield {
             cache,
             fill,
             flights: Flights::default(),
-            coder: Arc::new(Coder::new(&metrics)),
             reloads: Reloads::new(clock.now(), &metrics),
             tokens: Arc::default(),
+            coder: Arc::new(Coder::new(&metrics)),
             clock,
             metrics,
         }))
