@@ -120,15 +120,10 @@ impl Wanted {
         if let CacheKey::Made { coding, .. } = &self.key { *coding } else { None }
     }
 
-    /// The object that a coding is made of.
+    /// The object that a coding or a page is made of.
     pub(crate) fn identity_of(&self) -> Self {
         let key = CacheKey::Object(self.object.clone());
-        Self { key, coding: None, ..self.clone() }
-    }
-
-    /// Whether it is an object as it was published, in no coding.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.key, CacheKey::Object(_)) && self.coding.is_none()
+        Self { key, coding: None, page: None, ..self.clone() }
     }
 }
 
