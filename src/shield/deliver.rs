@@ -9,6 +9,7 @@ use super::Shield;
 use super::body::ResponseBody;
 use super::cache::{Head, StoredResponse};
 use super::decide::{Decision, decide};
+use super::derive::Instead;
 use super::flight::{Flight, Joined, Progress};
 use super::origin::Fault;
 use super::pass_on;
@@ -22,26 +23,34 @@ use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward, Source}
 pub(super) type Delivered = (Response<ResponseBody>, CacheStatus);
 
 /// Why there is no response, and whether the bucket was asked.
-type Failed = (Fault, Option<Forward>);
+pub(super) type Failed = (Fault, Option<Forward>);
 
 impl Shield {
-    /// Answers with the first of `wanted` that can be had. Only what is absent
+    /// Answers with the first of `all` that can be had. Only what is absent
     /// or damaged makes way for the next: a store that is down is down for all.
     pub(super) async fn deliver(
         &self,
         request: &GatedRequest,
-        wanted: Vec<Wanted>,
+        all: Vec<Wanted>,
         policy: &Policy,
     ) -> Delivered {
         let mut last: Failed = (Fault::NotFound, None);
-        for wanted in wanted {
-            match self.obtain(request, wanted, policy).await {
+        for (index, wanted) in all.iter().enumerate() {
+            let obtained = match wanted.made_coding() {
+                Some(coding) => self.obtain_coded(request, wanted, coding, policy).await,
+                None => self.obtain(request, wanted, policy).await,
+            };
+            match obtained {
                 Ok(delivered) => return in_place_of(last, delivered),
                 // That the bucket was asked for the one before still holds.
                 Err((fault, forwarded)) => last = (fault, forwarded.or(last.1)),
             }
             if !matches!(last.0, Fault::NotFound | Fault::Corrupt) {
                 break;
+            }
+            let instead = Instead { request, policy, tried: &all[..=index], failed: last };
+            if let Some(decoded) = self.obtain_decoded(instead).await {
+                return decoded;
             }
         }
         // A release says that this name exists; the bucket cannot unsay it.
@@ -55,14 +64,14 @@ impl Shield {
         (response, status)
     }
 
-    async fn obtain(
+    pub(super) async fn obtain(
         &self,
         request: &GatedRequest,
-        wanted: Wanted,
+        wanted: &Wanted,
         policy: &Policy,
     ) -> Result<Delivered, Failed> {
         let now = self.clock.now();
-        match decide(self.cache.lookup(&wanted.key, now), &wanted, now) {
+        match decide(self.cache.lookup(&wanted.key, now), wanted, now) {
             Decision::Serve(stored) => Ok(hit(request, policy, &stored, now)),
             Decision::Refuse(fault) => Err((fault, None)),
             Decision::Fetch(reason) => self.fetch(request, wanted, policy, reason, now).await,
@@ -72,14 +81,14 @@ impl Shield {
     async fn fetch(
         &self,
         request: &GatedRequest,
-        wanted: Wanted,
+        wanted: &Wanted,
         policy: &Policy,
         reason: Forward,
         now: SystemTime,
     ) -> Result<Delivered, Failed> {
         let failed = |fault| (fault, Some(reason));
         let fill = self.fill.as_ref().ok_or((Fault::NotFound, None))?;
-        let landed = || match decide(self.cache.lookup(&wanted.key, now), &wanted, now) {
+        let landed = || match decide(self.cache.lookup(&wanted.key, now), wanted, now) {
             Decision::Fetch(_) => None,
             decision => Some(decision),
         };
@@ -105,7 +114,7 @@ impl Shield {
                 Ok(arriving(request, policy, &head, flight, status(true)))
             }
             Progress::Unshared(handover) => {
-                let (wanted, status) = (&wanted, status(false));
+                let status = status(false);
                 let unshared = Unshared { fill, request, wanted, policy, status };
                 unshared.answer(&handover).await.map_err(failed)
             }
@@ -115,7 +124,7 @@ impl Shield {
     }
 }
 
-fn hit(
+pub(super) fn hit(
     request: &GatedRequest,
     policy: &Policy,
     stored: &StoredResponse,
@@ -139,7 +148,7 @@ fn in_place_of((fault, forwarded): Failed, delivered: Delivered) -> Delivered {
     (response, status)
 }
 
-fn whole(
+pub(super) fn whole(
     request: &GatedRequest,
     policy: &Policy,
     stored: &StoredResponse,
@@ -160,7 +169,7 @@ fn arriving(
 ) -> Delivered {
     let answer = Answer { request, policy, head, status: status.clone(), age: None };
     let sent = delivery(request, policy, head);
-    (answer.respond(sent, |range| pass_on::flight(flight, range)), status)
+    (answer.respond(sent, |range| pass_on::flight(flight.clone(), range)), status)
 }
 
 fn forwarded(policy: &Policy, reason: Forward, stored: bool, collapsed: bool) -> CacheStatus {

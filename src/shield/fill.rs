@@ -265,7 +265,7 @@ fn renders(wanted: &Wanted, size: u64) -> bool {
 }
 
 /// A body in one piece, with no more memory than it needs.
-fn keep(mut bytes: Vec<u8>, mut share: Reservation) -> Vec<Bytes> {
+pub(crate) fn keep(mut bytes: Vec<u8>, mut share: Reservation) -> Vec<Bytes> {
     bytes.shrink_to_fit();
     share.shrink_to(bytes.len() as u64 + ENTRY_BYTES);
     if bytes.is_empty() { Vec::new() } else { vec![Arc::new(share).keep(bytes)] }

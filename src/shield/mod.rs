@@ -9,12 +9,14 @@ mod cache;
 pub mod config;
 mod decide;
 mod deliver;
+mod derive;
 mod fill;
 mod flight;
 mod forward;
 pub mod gate;
 mod listener;
 pub mod metrics;
+mod multipart;
 pub mod origin;
 mod pace;
 pub mod page;
@@ -54,6 +56,7 @@ use body::{RequestBody, ResponseBody};
 use cache::Cache;
 use config::Config;
 use deliver::Delivered;
+use derive::Coder;
 use fill::Fill;
 use flight::Flights;
 use metrics::Metrics;
@@ -84,6 +87,7 @@ pub struct Shield {
     flights: Flights,
     reloads: Reloads,
     tokens: Arc<Tokens>,
+    coder: Arc<Coder>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -140,6 +144,7 @@ impl Shield {
             flights: Flights::default(),
             reloads: Reloads::new(clock.now(), &metrics),
             tokens: Arc::default(),
+            coder: Arc::new(Coder::new(&metrics)),
             clock,
             metrics,
         }))

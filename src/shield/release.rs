@@ -150,6 +150,13 @@ impl Releases {
     pub(crate) fn entry_of(&self, object: &ObjectKey) -> Option<&Entry> {
         self.0.iter().flatten().find_map(|snapshot| snapshot.entry_of(object))
     }
+
+    /// Whether the publisher of an object made codings of what is worth them.
+    pub(crate) fn publisher_codes(&self, object: &ObjectKey) -> bool {
+        let mut lists =
+            self.0.iter().flatten().filter(|release| release.entry_of(object).is_some());
+        lists.any(|release| release.manifest.encoding().is_some())
+    }
 }
 
 impl Channels {

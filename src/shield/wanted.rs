@@ -103,6 +103,28 @@ impl Wanted {
         let object = Self::unlisted(variant.key.clone());
         Self { published: Some(published), coding: Some(coding), ..object }
     }
+
+    /// The coding of an object that the shield makes itself.
+    pub(crate) fn made(identity: Self, coding: Coding) -> Self {
+        let key = CacheKey::Made { object: identity.object.clone(), coding: Some(coding) };
+        Self { key, coding: Some(coding), ..identity }
+    }
+
+    /// The coding, if the shield makes it.
+    pub(crate) fn made_coding(&self) -> Option<Coding> {
+        if let CacheKey::Made { coding, .. } = &self.key { *coding } else { None }
+    }
+
+    /// The object that a coding is made of.
+    pub(crate) fn identity_of(&self) -> Self {
+        let key = CacheKey::Object(self.object.clone());
+        Self { key, coding: None, ..self.clone() }
+    }
+
+    /// Whether it is an object as it was published, in no coding.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.key, CacheKey::Object(_)) && self.coding.is_none()
+    }
 }
 
 impl Published {

@@ -4,6 +4,7 @@
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
 use crate::shield::site::SiteId;
+use crate::semantics::encoding::Coding;
 
 /// What selects a stored response.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -18,5 +19,13 @@ pub(crate) enum CacheKey {
         releases: Box<[Option<ReleaseId>]>,
         /// The object that the page is made from.
         object: ObjectKey,
+    },
+    /// What the shield makes of an object of the bucket.
+    Made {
+        /// The object without a coding.
+        object: ObjectKey,
+        /// The coding that it is made in; `None` where it is itself decoded,
+        /// which is a key for flights only.
+        coding: Option<Coding>,
     },
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use awning::asset::{AssetPath, Digest, KeyLayout, ObjectKey, media};
 use awning::clock::{Clock, ManualClock};
-use awning::manifest::{Activation, Channel, Entry, Manifest, ReleaseId, Variant};
+use awning::manifest::{Activation, Channel, Encoding, Entry, Manifest, ReleaseId, Variant};
 use awning::rewrite::{Mount, PublicBase};
 use awning::semantics::encoding::Coding;
 use awning::shield::Shield;
@@ -27,9 +27,10 @@ pub(crate) const SHOP: &str = "shop.example.nl";
 pub(crate) const BEGIN: Duration = Duration::from_secs(1_795_564_800);
 
 /// The assets of one release.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Release {
     entries: BTreeMap<AssetPath, Entry>,
+    encoding: Option<Encoding>,
     objects: Vec<(ObjectKey, Bytes, ObjectHeaders)>,
 }
 
@@ -64,8 +65,14 @@ impl Release {
         self
     }
 
+    /// As if its publisher had made the codings that are worth having.
+    pub(crate) fn by_a_publisher_that_codes(mut self) -> Self {
+        self.encoding = Some(Encoding { version: 1, ..Encoding::default() });
+        self
+    }
+
     /// Adds a coding of an asset that is there. The bytes need not be coded:
-    /// nothing in the shield decodes them.
+    /// nothing in the shield decodes them unless the asset itself is lost.
     pub(crate) fn with_variant(
         mut self,
         path: &str,
@@ -102,7 +109,11 @@ impl Release {
         for (key, content, headers) in &self.objects {
             store.put(&keys.object(key), content.clone(), headers).await.unwrap();
         }
-        let (release, bytes) = Manifest::new(self.entries.clone()).to_bytes().unwrap();
+        let mut manifest = Manifest::new(self.entries.clone());
+        if let Some(encoding) = &self.encoding {
+            manifest = manifest.with_encoding(encoding.clone());
+        }
+        let (release, bytes) = manifest.to_bytes().unwrap();
         let headers = ObjectHeaders::default();
         store.put(&keys.manifest(release), bytes.into(), &headers).await.unwrap();
         let head = head_bytes(release, seq);

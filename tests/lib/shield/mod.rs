@@ -6,6 +6,8 @@ mod collapsing;
 mod conditional;
 mod faults;
 mod memory;
+mod ranges;
 mod releases;
 mod reload;
 mod stability;
+mod variants;
