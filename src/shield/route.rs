@@ -50,12 +50,11 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
     if request.method.as_str() == "PURGE" {
         return Target::MethodNotAllowed;
     }
-    let reserved = Mount::at(SAME_ORIGIN);
-    let is_reserved = request.path.starts_with(reserved.path());
+    let is_reserved = request.path.starts_with(Mount::SAME_ORIGIN.path());
     if !is_reserved && matches!(site.config.serve, Serve::Storefront { .. }) {
         return Target::Storefront;
     }
-    let root = if is_reserved { reserved } else { Mount::at("/") };
+    let root = if is_reserved { Mount::SAME_ORIGIN } else { Mount::ROOT };
     let name = root.asset_path(&request.path);
     let asked = Asked { site, releases, request };
     match request.method {
@@ -128,7 +127,7 @@ impl Asked<'_> {
             let mounted = self.entry(path).map(|(_, entry)| entry);
             let at_mount =
                 mounted.map(|entry| Target::Asset(self.codings(entry), Policy::logical(entry)));
-            return at_mount.or_else(|| self.sibling(&Mount::at("/").asset_path(path)?));
+            return at_mount.or_else(|| self.sibling(&Mount::ROOT.asset_path(path)?));
         }
         if path.ends_with('/') {
             return self.in_site(&format!("{path}index.html"));
@@ -187,6 +186,9 @@ impl Asked<'_> {
 
     /// An asset as the request likes it, and as it is for when that fails.
     fn codings(&self, entry: &Entry) -> Vec<Wanted> {
+        if entry.variants.is_empty() {
+            return vec![Wanted::identity(entry)];
+        }
         let fields = self.request.headers.get_all(header::ACCEPT_ENCODING);
         let accepted = AcceptEncoding::parse(fields.iter().filter_map(|field| field.to_str().ok()));
         let coding = accepted.prefer(entry.variants.keys().copied());
