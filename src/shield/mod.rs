@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Histogram;
 use http::{Response, StatusCode};
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -77,6 +78,7 @@ pub struct Shield {
     flights: Flights,
     clock: Clock,
     metrics: Arc<Metrics>,
+    request_seconds: Histogram,
 }
 
 /// Whether every site has what it needs.
@@ -133,6 +135,7 @@ impl Shield {
             storefronts,
             flights: Flights::default(),
             clock,
+            request_seconds: metrics.histogram("awning_request_seconds", &[]),
             metrics,
             config,
         }))
@@ -150,11 +153,9 @@ impl Shield {
             Some(site) => self.answer(site, request, body).await,
             None => generated(StatusCode::MISDIRECTED_REQUEST, "unknown-host"),
         };
-        // The labels are the configuration's words and ours, never a client's.
-        let site = site.map_or("-", Site::name);
-        let labels = [("site", site), ("cache", status.label())];
-        self.metrics.counter("awning_requests_total", &labels).increment(1);
-        self.metrics.histogram("awning_request_seconds", &[]).record(started.elapsed());
+        let requests = site.map_or(&self.sites.strays, |site| &site.requests);
+        requests.count(&self.metrics, "cache", status.label());
+        self.request_seconds.record(started.elapsed());
         response
     }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use url::Url;
 
 use super::config::{Config, Serve, SiteConfig};
+use super::metrics::Counters;
 use super::origin::storefront::UpstreamError;
 use crate::manifest::Channel;
 use crate::rewrite::Mount;
@@ -54,12 +55,16 @@ pub(crate) struct Site {
     /// The origin that its pages are rewritten for. It does not depend on the
     /// request, so a rewritten page can be stored once.
     pub(crate) origin: Url,
+    /// Its requests, by what the cache did.
+    pub(crate) requests: Counters,
 }
 
 /// All sites, by host.
 #[derive(Debug)]
 pub(crate) struct Sites {
     sites: Vec<Site>,
+    /// The requests that no site has the host of.
+    pub(crate) strays: Counters,
     hosts: Hosts,
     channels: Vec<Channel>,
 }
@@ -101,7 +106,8 @@ impl Sites {
             return Err(ConfigError::Memory(config.memory_bytes_max));
         }
         let hosts = Hosts::of(config);
-        let mut found = Self { sites: Vec::new(), hosts, channels: Vec::new() };
+        let (sites, channels) = (Vec::new(), Vec::new());
+        let mut found = Self { sites, strays: requests("-"), hosts, channels };
         for (number, site) in config.sites.iter().enumerate() {
             found.add(number, site, has_store)?;
         }
@@ -143,10 +149,11 @@ impl Sites {
         }
         let host = if name == ANY { "site.invalid" } else { name.as_str() };
         let origin = Url::parse(&format!("https://{host}/"));
-        let origin = origin.map_err(|_| ConfigError::Host(name))?;
+        let origin = origin.map_err(|_| ConfigError::Host(name.clone()))?;
         let assets = site.assets.iter();
         let assets = assets.map(|at| (at.mount.clone(), self.number_of(&at.channel))).collect();
-        self.sites.push(Site { config: site.clone(), number, assets, origin });
+        let (config, requests) = (site.clone(), requests(&name));
+        self.sites.push(Site { config, number, assets, origin, requests });
         Ok(())
     }
 
@@ -157,4 +164,9 @@ impl Sites {
             self.channels.len() - 1
         })
     }
+}
+
+/// The labels are the configuration's words and ours, never a client's.
+fn requests(site: &str) -> Counters {
+    Counters::new("awning_requests_total", "site", site)
 }
