@@ -16,6 +16,8 @@ mod outcome;
 mod output;
 mod planned;
 mod progress;
+mod reload;
+mod served;
 mod watch;
 
 use std::panic::{self, AssertUnwindSafe};

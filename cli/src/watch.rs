@@ -1,6 +1,6 @@
-//! Waiting until files below a directory change.
+//! Waiting until files change: those below a directory, or some by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,30 +18,63 @@ const RESTLESS_MAX: Duration = Duration::from_secs(5);
 /// What `up` writes to itself while it publishes; never published.
 const OWN_DIRECTORY: &str = ".awning";
 
-/// A directory that is being watched.
+/// What is being watched.
 #[derive(Debug)]
 pub(crate) struct Watch {
     changes: watch::Receiver<()>,
     /// Watches for as long as it lives.
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
 }
 
 impl Watch {
     /// Starts to watch everything below `root`.
     pub(crate) fn start(root: &Path) -> anyhow::Result<Self> {
-        let (changed, changes) = watch::channel(());
         let own = root.join(OWN_DIRECTORY);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let mut watch = Self::idle(move |event| matters(event, &own))?;
+        watch.add(root, RecursiveMode::Recursive)?;
+        Ok(watch)
+    }
+
+    /// Starts to watch files that need not be there. Their directories are
+    /// watched too, because most programs do not write a file but put another
+    /// in its place, or point a symbolic link elsewhere.
+    pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut watch = Self::idle(|event| !matches!(event.kind, EventKind::Access(_)))?;
+        for path in paths {
+            watch.add(directory(path), RecursiveMode::NonRecursive)?;
+        }
+        watch.look_again(paths);
+        Ok(watch)
+    }
+
+    /// Watches the files that are in these places now.
+    pub(crate) fn look_again(&mut self, paths: &[PathBuf]) {
+        for path in paths {
+            // A file that is not there is seen by its directory when it comes.
+            let Ok(real) = std::fs::canonicalize(path) else { continue };
+            for place in [directory(&real), &real] {
+                if let Err(error) = self.add(place, RecursiveMode::NonRecursive) {
+                    tracing::debug!("{error:#}");
+                }
+            }
+        }
+    }
+
+    fn idle(matters: impl Fn(&Event) -> bool + Send + 'static) -> anyhow::Result<Self> {
+        let (changed, changes) = watch::channel(());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error means that events were lost, so something may have changed.
-            if event.as_ref().map_or(true, |event| matters(event, &own)) {
+            if event.as_ref().map_or(true, &matters) {
                 changed.send_replace(());
             }
         })
         .context("cannot watch for changes")?;
-        watcher
-            .watch(root, RecursiveMode::Recursive)
-            .with_context(|| format!("cannot watch `{}`", root.display()))?;
-        Ok(Self { changes, _watcher: watcher })
+        Ok(Self { changes, watcher })
+    }
+
+    fn add(&mut self, place: &Path, mode: RecursiveMode) -> anyhow::Result<()> {
+        let watching = self.watcher.watch(place, mode);
+        watching.with_context(|| format!("cannot watch `{}`", place.display()))
     }
 
     /// Returns after something changed and then nothing did for a moment.
@@ -50,6 +83,15 @@ impl Watch {
             return std::future::pending().await;
         }
         quiet(&mut self.changes).await;
+    }
+}
+
+/// The directory that a file is in.
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
     }
 }
 

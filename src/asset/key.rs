@@ -122,7 +122,7 @@ impl From<ObjectKey> for String {
 }
 
 /// The layout of one awning bucket under its prefix.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct KeyLayout {
     prefix: String,
 }

@@ -4,10 +4,13 @@
 
 use std::fmt;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The field's name.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Characters of a key that a response shows.
+const KEY_MAX: usize = 512;
 
 /// What the cache did for one request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -86,6 +89,28 @@ impl CacheStatus {
             Source::Forwarded { .. } => "bypass",
             Source::Generated => "none",
         }
+    }
+
+    /// Adds it to a response as the last member: what caches before this one
+    /// said stays (RFC 9211 §2).
+    pub fn append_to(&self, response: &mut HeaderMap) {
+        response.append(CACHE_STATUS, self.to_header());
+    }
+
+    /// The same with the cache key in it (RFC 9211 §2.7), for who debugs.
+    /// Characters that no string may hold are left out of the key, and it ends
+    /// after [`KEY_MAX`] of them.
+    pub fn append_with_key(&self, response: &mut HeaderMap, key: &str) {
+        let mut text = format!("{self}; key=\"");
+        for c in key.chars().filter(|c| matches!(c, ' '..='~')).take(KEY_MAX) {
+            if matches!(c, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.push('"');
+        let value = HeaderValue::from_str(&text).unwrap_or_else(|_| self.to_header());
+        response.append(CACHE_STATUS, value);
     }
 
     /// The field's value.
@@ -170,5 +195,23 @@ mod tests {
             assert_eq!(status.to_header(), expected);
             assert_eq!(status.label(), label, "{expected}");
         }
+    }
+
+    #[test]
+    fn what_other_caches_said_stays_before_it() {
+        let mut response = HeaderMap::new();
+        response.append(CACHE_STATUS, HeaderValue::from_static("inner; fwd=uri-miss"));
+        CacheStatus::hit(5).append_to(&mut response);
+        CacheStatus::hit(6).append_with_key(&mut response, "a\"b\\c\n\u{e9}");
+        let lines: Vec<_> = response.get_all(CACHE_STATUS).into_iter().collect();
+        let key = r#"awning; hit; ttl=6; key="a\"b\\c""#;
+        assert_eq!(lines, ["inner; fwd=uri-miss", "awning; hit; ttl=5", key]);
+        // All of them together are one list of a structured field.
+        for line in lines {
+            assert!(sfv::Parser::new(line.as_bytes()).parse::<sfv::List>().is_ok());
+        }
+        let mut response = HeaderMap::new();
+        CacheStatus::hit(5).append_with_key(&mut response, &"k".repeat(2 * KEY_MAX));
+        assert!(response[CACHE_STATUS].len() < KEY_MAX + 50);
     }
 }

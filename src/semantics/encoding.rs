@@ -107,7 +107,7 @@ impl AcceptEncoding {
 }
 
 /// One member: its name, and its weight, 1 when it has none.
-fn member(text: &str) -> Option<(&str, Weight)> {
+pub(super) fn member(text: &str) -> Option<(&str, Weight)> {
     let mut parts = text.split(';').map(|part| part.trim_matches([' ', '\t']));
     let name = parts.next().filter(|name| !name.is_empty())?;
     let Some(parameter) = parts.next() else { return Some((name, 1000)) };

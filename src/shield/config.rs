@@ -60,7 +60,7 @@ pub enum Serve {
 }
 
 /// Limits of the public listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Open connections; more are closed at once.
     pub connections_max: usize,

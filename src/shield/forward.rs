@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Shield;
 use super::body::RequestBody;
-use super::config::{Config, Serve};
+use super::config::Serve;
 use super::deliver::Delivered;
 use super::metrics::Metrics;
 use super::origin::storefront::{Storefront, StorefrontLimits, UpstreamError, bypassed};
@@ -22,19 +22,18 @@ use crate::rewrite::{ManifestResolver, PublicBase, Reference};
 /// Digits of a release in validators.
 const RELEASE_DIGITS: usize = 12;
 
-/// The storefronts of a configuration, by the number of their site.
-pub(super) fn storefronts(
-    config: &Config,
+/// The upstream of a site that has one.
+pub(super) fn storefront(
+    serve: &Serve,
     metrics: &Arc<Metrics>,
-) -> Result<Vec<Option<Storefront>>, UpstreamError> {
-    let storefront = |serve: &Serve| match serve {
+) -> Result<Option<Storefront>, UpstreamError> {
+    match serve {
         Serve::Assets | Serve::Release => Ok(None),
         Serve::Storefront { upstream } => {
             let limits = StorefrontLimits::standard();
             Storefront::new(upstream, limits, Arc::clone(metrics)).map(Some)
         }
-    };
-    config.sites.iter().map(|site| storefront(&site.serve)).collect()
+    }
 }
 
 impl Shield {
@@ -46,8 +45,7 @@ impl Shield {
         body: RequestBody,
         releases: &Releases,
     ) -> Delivered {
-        let storefront = self.storefronts.get(site.number).and_then(Option::as_ref);
-        let Some(storefront) = storefront else {
+        let Some(storefront) = &site.storefront else {
             return super::generated(http::StatusCode::BAD_GATEWAY, "no-storefront");
         };
         let rewriting = rewriting(site, &request, releases);

@@ -16,15 +16,18 @@ pub mod gate;
 mod listener;
 pub mod metrics;
 pub mod origin;
+mod pace;
 pub mod page;
 mod pass_on;
 mod proof;
 mod release;
+mod reload;
 mod render;
 mod request;
 mod respond;
 mod route;
 pub mod server;
+mod settings;
 mod silence;
 mod site;
 mod unshared;
@@ -35,7 +38,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::Histogram;
+use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
+use secrecy::SecretString;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -45,40 +50,46 @@ use crate::clock::Clock;
 use crate::manifest::{Channel, Manifest, ReleaseId};
 use crate::semantics::cache_status::CacheStatus;
 use crate::store::ObjectRead;
+use admin::Tokens;
 use body::{RequestBody, ResponseBody};
 use cache::Cache;
 use config::Config;
 use deliver::Delivered;
 use fill::Fill;
 use flight::Flights;
-use metrics::Metrics;
+use metrics::{Counters, Metrics};
 use origin::bucket::Bucket;
 use origin::calls::Calls;
-use origin::storefront::Storefront;
-use release::{Channels, Releases};
+use pace::Pace;
+use release::Releases;
+use reload::Reloads;
 use route::{Target, route};
-use site::{Site, Sites};
+use settings::Settings;
+use site::Site;
 
 pub use cache::{Epoch, Epochs};
 pub use listener::Tunnel;
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
+pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;
 pub use site::ConfigError;
 
-/// A shield: everything it owns, and nothing that is global.
+/// A shield: everything it owns, and nothing that is global. Settings come and
+/// go with the configuration; the rest stays.
 #[derive(Debug)]
 pub struct Shield {
-    config: Config,
-    sites: Sites,
-    channels: Channels,
+    settings: ArcSwap<Settings>,
     store: Option<(Arc<dyn ObjectRead>, KeyLayout)>,
     cache: Arc<Cache>,
     fill: Option<Arc<Fill>>,
-    storefronts: Vec<Option<Storefront>>,
     flights: Flights,
+    reloads: Reloads,
+    tokens: Arc<Tokens>,
     clock: Clock,
     metrics: Arc<Metrics>,
     request_seconds: Histogram,
+    /// The requests that name a host of no site.
+    strays: Counters,
 }
 
 /// Whether every site has what it needs.
@@ -112,9 +123,8 @@ impl Shield {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, ConfigError> {
-        let sites = Sites::new(&config, store.is_some())?;
-        let storefronts = forward::storefronts(&config, &metrics)?;
-        let cache = Arc::new(Cache::new(config.memory_bytes_max, &metrics));
+        let settings = Settings::new(config, store.is_some(), &metrics)?;
+        let cache = Arc::new(Cache::new(settings.config().memory_bytes_max, &metrics));
         let store = store.map(|store| Calls::to(store, &metrics));
         // Counted from the start, so that a rate can be told from the first.
         metrics.counter("awning_collapsed_total", &[]).increment(0);
@@ -127,17 +137,17 @@ impl Shield {
             })
         });
         Ok(Arc::new(Self {
-            channels: Channels::new(sites.channels().to_vec()),
-            sites,
+            settings: ArcSwap::from_pointee(settings),
             store: store.map(|store| (store, layout)),
             cache,
             fill,
-            storefronts,
             flights: Flights::default(),
+            reloads: Reloads::new(clock.now(), &metrics),
+            tokens: Arc::default(),
             clock,
             request_seconds: metrics.histogram("awning_request_seconds", &[]),
+            strays: site::requests("-"),
             metrics,
-            config,
         }))
     }
 
@@ -147,13 +157,23 @@ impl Shield {
         request: GatedRequest,
         body: RequestBody,
     ) -> Response<ResponseBody> {
+        self.respond_under(&self.settings(), request, body).await
+    }
+
+    /// Answers a request that the gate let through under these settings.
+    pub(crate) async fn respond_under(
+        self: &Arc<Self>,
+        settings: &Settings,
+        request: GatedRequest,
+        body: RequestBody,
+    ) -> Response<ResponseBody> {
         let started = Instant::now();
-        let site = self.sites.find(&request.host);
+        let site = settings.find(&request.host);
         let (response, status) = match site {
-            Some(site) => self.answer(site, request, body).await,
+            Some(site) => self.answer(settings, site, request, body).await,
             None => generated(StatusCode::MISDIRECTED_REQUEST, "unknown-host"),
         };
-        let requests = site.map_or(&self.sites.strays, |site| &site.requests);
+        let requests = site.map_or(&self.strays, |site| &site.requests);
         requests.count(&self.metrics, "cache", status.label());
         self.request_seconds.record(started.elapsed());
         response
@@ -163,53 +183,62 @@ impl Shield {
     /// changed. What cannot be read or believed changes nothing.
     pub async fn refresh(&self) -> RefreshReport {
         let Some((store, layout)) = &self.store else { return RefreshReport::default() };
-        let before = self.channels.releases();
-        let report = self.channels.refresh(&**store, layout).await;
-        self.show_releases(&before);
-        report
-    }
-
-    /// Refreshes now and then `every` so often, until `shutdown`. It also keeps
-    /// the metrics from growing while nobody reads them.
-    pub async fn watch(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
         loop {
-            self.metrics.tidy();
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = self.refresh() => {}
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+            let settings = self.settings();
+            let before = settings.channels.releases();
+            let report = settings.channels.refresh(&**store, layout).await;
+            self.show_releases(&settings, &before, &settings.channels.releases());
+            // What was read for settings that are gone is not served.
+            if Arc::ptr_eq(&settings, &self.settings()) {
+                return report;
             }
         }
     }
 
+    /// Refreshes now and then at least `every` so often, until `shutdown`: out
+    /// of step with other shields, and sooner while the bucket cannot be read.
+    /// It also keeps the metrics from growing while nobody reads them.
+    pub async fn watch(self: Arc<Self>, every: Duration, shutdown: CancellationToken) {
+        let mut pace = Pace::new(every, fastrand::u64(..));
+        let watching = async {
+            loop {
+                self.metrics.tidy();
+                let report = self.refresh().await;
+                tokio::time::sleep(pace.pause(report.failing)).await;
+            }
+        };
+        shutdown.run_until_cancelled(watching).await;
+    }
+
     /// Whether every channel that a site names has a release.
     pub fn readiness(&self) -> Readiness {
-        let releases = self.channels.releases();
-        let lacking = self.sites.iter().flat_map(|site| {
+        let settings = self.settings();
+        let releases = settings.channels.releases();
+        let lacking = settings.sites.iter().flat_map(|site| {
             let channels = site.assets.iter().map(|(_, channel)| *channel);
             channels.map(move |channel| (site, channel))
         });
         let lacking = lacking.filter(|(_, channel)| releases.of(*channel).is_none());
         let reasons: Vec<_> =
-            lacking.map(|(site, channel)| self.not_ready(site, channel)).collect();
+            lacking.map(|(site, channel)| not_ready(&settings, site, channel)).collect();
         Readiness { ready: reasons.is_empty(), reasons }
     }
 
     /// The release that each channel serves.
     pub fn releases(&self) -> BTreeMap<Channel, Option<ReleaseId>> {
-        let releases = self.channels.releases();
-        let names = self.channels.names().iter().enumerate();
+        let settings = self.settings();
+        let releases = settings.channels.releases();
+        let names = settings.channels.names().iter().enumerate();
         let release = |number| releases.of(number).map(|snapshot| snapshot.release);
         names.map(|(number, name)| (name.clone(), release(number))).collect()
     }
 
     /// The release that the channel of this name serves, and its manifest.
     pub fn manifest(&self, channel: &str) -> Option<(ReleaseId, Arc<Manifest>)> {
-        let number = self.channels.names().iter().position(|name| name.as_str() == channel)?;
-        let releases = self.channels.releases();
+        let settings = self.settings();
+        let mut names = settings.channels.names().iter();
+        let number = names.position(|name| name.as_str() == channel)?;
+        let releases = settings.channels.releases();
         let snapshot = releases.of(number)?;
         Some((snapshot.release, Arc::clone(&snapshot.manifest)))
     }
@@ -237,14 +266,30 @@ impl Shield {
         &self.metrics
     }
 
-    /// What the shield was configured with.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// Takes other tokens for the admin listener, in place of all there were.
+    pub fn set_admin_tokens(&self, tokens: &[SecretString]) {
+        self.tokens.replace(tokens);
     }
 
-    async fn answer(&self, site: &Site, request: GatedRequest, body: RequestBody) -> Delivered {
+    /// What the shield is configured with now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(self.settings.load().config())
+    }
+
+    /// What is in effect for requests that begin now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    async fn answer(
+        &self,
+        settings: &Settings,
+        site: &Site,
+        request: GatedRequest,
+        body: RequestBody,
+    ) -> Delivered {
         // Taken once: everything of this answer is of the same releases.
-        let releases = self.channels.releases();
+        let releases = settings.channels.releases();
         match route(site, &releases, &request) {
             Target::Asset(wanted, policy) => self.deliver(&request, wanted, &policy).await,
             Target::Storefront => self.storefront(site, request, body, &releases).await,
@@ -262,21 +307,11 @@ impl Shield {
         }
     }
 
-    fn not_ready(&self, site: &Site, channel: usize) -> NotReady {
-        let reason = self.channels.fault(channel).unwrap_or_else(|| "not read yet".to_owned());
-        NotReady {
-            site: site.name().to_owned(),
-            channel: self.channels.names()[channel].clone(),
-            reason,
-        }
-    }
-
     /// Shows which release each site serves, and no longer the one before.
-    fn show_releases(&self, before: &Releases) {
-        let now = self.channels.releases();
-        for site in self.sites.iter() {
+    fn show_releases(&self, settings: &Settings, before: &Releases, now: &Releases) {
+        for site in settings.sites.iter() {
             for (_, channel) in &site.assets {
-                for (releases, value) in [(before, 0.0), (&*now, 1.0)] {
+                for (releases, value) in [(before, 0.0), (now, 1.0)] {
                     let Some(snapshot) = releases.of(*channel) else { continue };
                     let release = snapshot.release.to_string();
                     let labels = [("site", site.name()), ("release", &release)];
@@ -284,6 +319,15 @@ impl Shield {
                 }
             }
         }
+    }
+}
+
+fn not_ready(settings: &Settings, site: &Site, channel: usize) -> NotReady {
+    let channels = &settings.channels;
+    NotReady {
+        site: site.name().to_owned(),
+        channel: channels.names()[channel].clone(),
+        reason: channels.fault(channel).unwrap_or_else(|| "not read yet".to_owned()),
     }
 }
 

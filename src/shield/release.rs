@@ -5,12 +5,12 @@
 //! cannot be read or believed changes nothing: the last good one is kept.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::asset::{AssetPath, KeyLayout, ObjectKey};
@@ -22,6 +22,9 @@ use crate::store::{GetOutcome, GetRequest, ObjectRead, StoreError, StoreErrorKin
 
 /// How long one channel may take to be read, manifest included.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Channels that are read at a time.
+const READS_MAX: usize = 8;
 
 /// One release as the shield serves it.
 #[derive(Debug)]
@@ -43,8 +46,16 @@ pub(crate) struct Releases(Vec<Option<Arc<ReleaseSnapshot>>>);
 pub(crate) struct Channels {
     names: Vec<Channel>,
     releases: ArcSwap<Releases>,
+    /// Locked while a release is replaced, but never while one is read.
     watched: Mutex<Vec<Watched>>,
+    turn: tokio::sync::Mutex<()>,
     faults: ArcSwap<Vec<Option<String>>>,
+}
+
+/// Channels whose releases stay as they are for as long as this is held.
+pub(crate) struct Held<'a> {
+    channels: &'a Channels,
+    watched: MutexGuard<'a, Vec<Watched>>,
 }
 
 /// What was last read of a channel's head.
@@ -59,6 +70,9 @@ struct Watched {
 pub struct RefreshReport {
     /// In the order in which the sites name the channels.
     pub channels: Vec<ChannelRefresh>,
+    /// Whether the bucket could not be read, so that it is worth while to ask
+    /// again soon.
+    pub failing: bool,
 }
 
 /// What a refresh did to one channel.
@@ -106,6 +120,13 @@ enum RefreshError {
     Abandoned,
 }
 
+impl RefreshError {
+    /// Whether the bucket failed, and not what somebody put there.
+    fn is_of_bucket(&self) -> bool {
+        matches!(self, Self::Head(_) | Self::Manifest(_) | Self::Timeout | Self::Abandoned)
+    }
+}
+
 impl ReleaseSnapshot {
     /// Takes a manifest as the content of `release`.
     pub fn new(release: ReleaseId, manifest: Manifest) -> Self {
@@ -137,9 +158,38 @@ impl Channels {
         Self {
             releases: ArcSwap::from_pointee(Releases(vec![None; names.len()])),
             watched: Mutex::new(vec![Watched::default(); names.len()]),
+            turn: tokio::sync::Mutex::default(),
             faults: ArcSwap::from_pointee(vec![None; names.len()]),
             names,
         }
+    }
+
+    /// Channels with these names, and what is known of them.
+    pub(crate) fn knowing(names: Vec<Channel>, known: &[Held<'_>]) -> Self {
+        let of = |name: &Channel| known.iter().find_map(|held| held.of(name)).unwrap_or_default();
+        let (mut releases, mut watched, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        for (release, seen, fault) in names.iter().map(of) {
+            releases.push(release);
+            watched.push(seen);
+            faults.push(fault);
+        }
+        Self {
+            names,
+            releases: ArcSwap::from_pointee(Releases(releases)),
+            watched: Mutex::new(watched),
+            turn: tokio::sync::Mutex::default(),
+            faults: ArcSwap::from_pointee(faults),
+        }
+    }
+
+    /// Keeps the releases as they are for a moment. Never held across a wait.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held { channels: self, watched: self.watched() }
+    }
+
+    /// The place of the channel of this name.
+    pub(crate) fn position(&self, name: &Channel) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
     }
 
     /// The releases that are served now.
@@ -160,12 +210,18 @@ impl Channels {
     /// Reads all heads again, and the manifests of those that changed. One
     /// refresh runs at a time; others wait for it and then read again.
     pub(crate) async fn refresh(&self, store: &dyn ObjectRead, keys: &KeyLayout) -> RefreshReport {
-        let mut watched = self.watched.lock().await;
+        let _turn = self.turn.lock().await;
         let mut report = RefreshReport::default();
         let mut faults = Vec::new();
-        for (number, channel) in self.names.iter().enumerate() {
-            let seen = &mut watched[number];
-            let outcome = self.refresh_one(number, channel, seen, store, keys).await;
+        // Several at a time, so that a bucket which is silent does not keep
+        // the last channel waiting for all before it.
+        let reads = self.names.iter().enumerate();
+        let reads: Vec<_> =
+            reads.map(|(number, channel)| self.refresh_one(number, channel, store, keys)).collect();
+        let mut reads = stream::iter(reads).buffered(READS_MAX).enumerate();
+        while let Some((number, (outcome, failing))) = reads.next().await {
+            let channel = &self.names[number];
+            report.failing |= failing;
             faults.push(match &outcome {
                 RefreshOutcome::Kept(why) => Some(why.clone()),
                 _ => None,
@@ -181,21 +237,22 @@ impl Channels {
         &self,
         number: usize,
         channel: &Channel,
-        seen: &mut Watched,
         store: &dyn ObjectRead,
         keys: &KeyLayout,
-    ) -> RefreshOutcome {
-        let reading = timeout(REFRESH_TIMEOUT, read(channel, seen, store, keys)).await;
+    ) -> (RefreshOutcome, bool) {
+        let seen = self.watched()[number].clone();
+        let reading = timeout(REFRESH_TIMEOUT, read(channel, &seen, store, keys)).await;
         match reading.unwrap_or(Err(RefreshError::Timeout)) {
-            Ok(None) => RefreshOutcome::Unchanged,
+            Ok(None) => (RefreshOutcome::Unchanged, false),
             Ok(Some((newer, snapshot))) => {
-                *seen = newer;
-                let Some(snapshot) = snapshot else { return RefreshOutcome::Unchanged };
+                let mut watched = self.watched();
+                watched[number] = newer;
+                let Some(snapshot) = snapshot else { return (RefreshOutcome::Unchanged, false) };
                 tracing::info!(%channel, release = %snapshot.release, "another release is served");
                 let mut releases = Releases::clone(&self.releases.load());
                 releases.0[number] = Some(Arc::new(snapshot));
                 self.releases.store(Arc::new(releases));
-                RefreshOutcome::Switched
+                (RefreshOutcome::Switched, false)
             }
             Err(error) => {
                 let text = error.to_string();
@@ -204,9 +261,24 @@ impl Channels {
                     let why = &error as &dyn std::error::Error;
                     tracing::warn!(%channel, error = why, "the channel's release is kept");
                 }
-                RefreshOutcome::Kept(text)
+                (RefreshOutcome::Kept(text), error.is_of_bucket())
             }
         }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Vec<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held<'_> {
+    fn of(
+        &self,
+        name: &Channel,
+    ) -> Option<(Option<Arc<ReleaseSnapshot>>, Watched, Option<String>)> {
+        let number = self.channels.position(name)?;
+        let release = self.channels.releases.load().of(number).cloned();
+        Some((release, self.watched[number].clone(), self.channels.fault(number)))
     }
 }
 

@@ -52,7 +52,11 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
     }
     let is_reserved = request.path.starts_with(Mount::SAME_ORIGIN.path());
     if !is_reserved && matches!(site.config.serve, Serve::Storefront { .. }) {
-        return Target::Storefront;
+        return if is_last_hop(request) {
+            Target::Options { cross_origin: false }
+        } else {
+            Target::Storefront
+        };
     }
     let root = if is_reserved { Mount::SAME_ORIGIN } else { Mount::ROOT };
     let name = root.asset_path(&request.path);
@@ -203,7 +207,7 @@ impl Asked<'_> {
         let releases = site.assets.iter().map(|(_, channel)| self.releases.of(*channel));
         let releases = releases.map(|snapshot| snapshot.map(|snapshot| snapshot.release));
         let key = CacheKey::Page {
-            site: site.number,
+            site: site.id,
             releases: releases.collect(),
             object: entry.key.clone(),
         };
@@ -243,6 +247,13 @@ fn unlisted(name: &AssetPath) -> Option<Target> {
     let other_tools = || named.then(|| ObjectKey::of_public_name(name));
     let object = ObjectKey::for_public_name(name).or_else(other_tools)?;
     Some(Target::Asset(vec![Wanted::unlisted(object)], Policy::own_name(None)))
+}
+
+/// Whether a request is to be answered here, wherever it was going
+/// (RFC 9110 §7.6.2). `TRACE`, the other method that asks so, is refused.
+fn is_last_hop(request: &GatedRequest) -> bool {
+    let forwards = request.headers.get(header::MAX_FORWARDS).and_then(|n| n.to_str().ok());
+    request.method == Method::OPTIONS && forwards.is_some_and(|n| n.parse() == Ok(0_u64))
 }
 
 fn is_html(entry: &Entry) -> bool {

@@ -21,7 +21,7 @@ use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
 use super::listener::{Endings, Listener, Peer};
 use super::metrics::Metrics;
-use super::site::Hosts;
+use super::settings::{Admission, Settings};
 use super::{GatedRequest, Shield};
 
 /// How long a visitor may send nothing of a body it announced.
@@ -42,15 +42,17 @@ pub async fn serve(
     tokens: &[SecretString],
     shutdown: CancellationToken,
 ) {
-    let (config, metrics) = (shield.config().clone(), Arc::clone(&shield.metrics));
-    let (limit, respondent) = (config.limits.drain, Arc::clone(&shield));
-    let respond = move |request, body| {
+    let (config, metrics) = (shield.config(), Arc::clone(&shield.metrics));
+    let limit = config.limits.drain;
+    let (settled, respondent) = (Arc::clone(&shield), Arc::clone(&shield));
+    let respond = move |settings: Arc<Settings>, request, body| {
         let shield = Arc::clone(&respondent);
-        async move { shield.respond_to(request, body).await }
+        async move { shield.respond_under(&settings, request, body).await }
     };
-    let public_router = public_router(Arc::new(config.clone()), Arc::clone(&metrics), respond);
+    let public_router = gated(move || settled.settings(), Arc::clone(&metrics), respond);
     let public = Front { listener: public, router: public_router };
-    let admin_router = admin::router(admin::Sources::of(&shield), tokens);
+    shield.set_admin_tokens(tokens);
+    let admin_router = admin::router_with(admin::Sources::of(&shield), Arc::clone(&shield.tokens));
     let admin = Front { listener: admin, router: admin_router };
     let draining = serve_routers(public, admin, &config, &metrics, shutdown);
     let left = limit.saturating_sub(draining.await.elapsed());
@@ -65,9 +67,22 @@ where
     R: Fn(GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let hosts = Arc::new(Hosts::of(&config));
+    let admission = Arc::new(Admission::of(config));
+    gated(move || Arc::clone(&admission), metrics, move |_, request, body| respond(request, body))
+}
+
+/// The same under settings that change: each request passes the gate and is
+/// answered under those that were there when it came.
+fn gated<S, L, R, F>(settings: L, metrics: Arc<Metrics>, respond: R) -> Router
+where
+    S: AsRef<Admission> + Send + Sync + 'static,
+    L: Fn() -> Arc<S> + Clone + Send + Sync + 'static,
+    R: Fn(Arc<S>, GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<ResponseBody>> + Send + 'static,
+{
     let enter = service_fn(move |request: Request<axum::body::Body>| {
-        let admitted = admit(&request, &config, &hosts);
+        let settings = settings();
+        let admitted = admit(&request, (*settings).as_ref());
         let (version, respond) = (request.version(), respond.clone());
         if let Err(refusal) = &admitted {
             let labels = [("reason", refusal.reason())];
@@ -75,7 +90,7 @@ where
         }
         async move {
             let response = match admitted {
-                Ok(gated) => respond(gated, bounded(request.into_body())).await,
+                Ok(gated) => respond(settings, gated, bounded(request.into_body())).await,
                 Err(refusal) => refusal.response(version),
             };
             Ok::<_, Infallible>(response.map(axum::body::Body::new))
@@ -95,9 +110,9 @@ fn bounded(body: axum::body::Body) -> RequestBody {
 
 fn admit(
     request: &Request<axum::body::Body>,
-    config: &Config,
-    hosts: &Hosts,
+    admission: &Admission,
 ) -> Result<GatedRequest, Refusal> {
+    let Admission { config, hosts } = admission;
     let peer = request.extensions().get::<Peer>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let gated = gate::admit(request, peer, config)?;

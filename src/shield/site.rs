@@ -2,12 +2,15 @@
 //! with a configuration that cannot be served.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use url::Url;
 
 use super::config::{Config, Serve, SiteConfig};
-use super::metrics::Counters;
-use super::origin::storefront::UpstreamError;
+use super::forward::storefront;
+use super::metrics::{Counters, Metrics};
+use super::origin::storefront::{Storefront, UpstreamError};
+use crate::asset::Digest;
 use crate::manifest::Channel;
 use crate::rewrite::Mount;
 
@@ -48,24 +51,29 @@ pub enum ConfigError {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) config: SiteConfig,
-    /// Its place in the configuration.
-    pub(crate) number: usize,
+    pub(crate) id: SiteId,
     /// Where which channel's assets stand.
     pub(crate) assets: Vec<(Mount, usize)>,
     /// The origin that its pages are rewritten for. It does not depend on the
     /// request, so a rewritten page can be stored once.
     pub(crate) origin: Url,
+    /// Its upstream, if it has one.
+    pub(crate) storefront: Option<Storefront>,
     /// Its requests, by what the cache did.
     pub(crate) requests: Counters,
 }
 
-/// All sites, by host.
+/// Which site a stored response is of: a digest of the site's policy. It
+/// outlives reloads and restarts as long as the policy does, so what is stored
+/// under it was made by the same rules, for the same origin, of the same
+/// upstream. Hosts beside the first only lead to it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct SiteId(Digest);
+
+/// All sites, in the order of the configuration.
 #[derive(Debug)]
 pub(crate) struct Sites {
     sites: Vec<Site>,
-    /// The requests that no site has the host of.
-    pub(crate) strays: Counters,
-    hosts: Hosts,
     channels: Vec<Channel>,
 }
 
@@ -78,6 +86,17 @@ impl Site {
     /// The site's name in logs and metrics: its first host.
     pub(crate) fn name(&self) -> &str {
         self.config.hosts.first().map_or("", String::as_str)
+    }
+}
+
+impl SiteId {
+    /// The `Debug` form has every field in it, so one that is added later
+    /// cannot be forgotten. If a new version writes it in another way, pages
+    /// are fetched again.
+    pub(crate) fn of(site: &SiteConfig) -> Self {
+        let hosts = site.hosts.first().cloned().into_iter().collect();
+        let policy = SiteConfig { hosts, ..site.clone() };
+        Self(Digest::of(format!("{policy:?}").as_bytes()))
     }
 }
 
@@ -100,23 +119,35 @@ impl Hosts {
 }
 
 impl Sites {
-    /// Checks the sites of a configuration.
-    pub(crate) fn new(config: &Config, has_store: bool) -> Result<Self, ConfigError> {
+    /// Checks the sites of a configuration. Those that are as they were
+    /// `before` keep their connections to the upstream, and its limits.
+    pub(crate) fn new(
+        config: &Config,
+        has_store: bool,
+        before: Option<&Self>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, ConfigError> {
         if config.memory_bytes_max < MEMORY_BYTES_MIN {
             return Err(ConfigError::Memory(config.memory_bytes_max));
         }
         let hosts = Hosts::of(config);
-        let (sites, channels) = (Vec::new(), Vec::new());
-        let mut found = Self { sites, strays: requests("-"), hosts, channels };
+        let mut found = Self { sites: Vec::new(), channels: Vec::new() };
         for (number, site) in config.sites.iter().enumerate() {
-            found.add(number, site, has_store)?;
+            check(number, site, &hosts, has_store)?;
+            let id = SiteId::of(site);
+            let known = before.and_then(|sites| sites.iter().find(|known| known.id == id));
+            let storefront = match known {
+                Some(known) => known.storefront.clone(),
+                None => storefront(&site.serve, metrics)?,
+            };
+            found.add(site, id, storefront)?;
         }
         Ok(found)
     }
 
-    /// The site of a host.
-    pub(crate) fn find(&self, host: &str) -> Option<&Site> {
-        self.sites.get(self.hosts.find(host)?)
+    /// The site at a place in the configuration.
+    pub(crate) fn get(&self, number: usize) -> Option<&Site> {
+        self.sites.get(number)
     }
 
     /// All sites, in the order of the configuration.
@@ -131,29 +162,18 @@ impl Sites {
 
     fn add(
         &mut self,
-        number: usize,
         site: &SiteConfig,
-        has_store: bool,
+        id: SiteId,
+        storefront: Option<Storefront>,
     ) -> Result<(), ConfigError> {
-        let name = site.hosts.first().ok_or(ConfigError::NoHosts(number))?.clone();
-        if !site.assets.is_empty() && !has_store {
-            return Err(ConfigError::NoStore(name));
-        }
-        if site.assets.is_empty() && !matches!(site.serve, Serve::Storefront { .. }) {
-            return Err(ConfigError::NoChannel(name));
-        }
-        for host in &site.hosts {
-            if self.hosts.find(host) != Some(number) {
-                return Err(ConfigError::SharedHost(host.clone()));
-            }
-        }
+        let name = site.hosts.first().cloned().unwrap_or_default();
         let host = if name == ANY { "site.invalid" } else { name.as_str() };
         let origin = Url::parse(&format!("https://{host}/"));
         let origin = origin.map_err(|_| ConfigError::Host(name.clone()))?;
         let assets = site.assets.iter();
         let assets = assets.map(|at| (at.mount.clone(), self.number_of(&at.channel))).collect();
         let (config, requests) = (site.clone(), requests(&name));
-        self.sites.push(Site { config, number, assets, origin, requests });
+        self.sites.push(Site { config, id, assets, origin, storefront, requests });
         Ok(())
     }
 
@@ -166,7 +186,27 @@ impl Sites {
     }
 }
 
-/// The labels are the configuration's words and ours, never a client's.
-fn requests(site: &str) -> Counters {
+fn check(
+    number: usize,
+    site: &SiteConfig,
+    hosts: &Hosts,
+    has_store: bool,
+) -> Result<(), ConfigError> {
+    let name = site.hosts.first().ok_or(ConfigError::NoHosts(number))?;
+    if !site.assets.is_empty() && !has_store {
+        return Err(ConfigError::NoStore(name.clone()));
+    }
+    if site.assets.is_empty() && !matches!(site.serve, Serve::Storefront { .. }) {
+        return Err(ConfigError::NoChannel(name.clone()));
+    }
+    match site.hosts.iter().find(|host| hosts.find(host) != Some(number)) {
+        Some(host) => Err(ConfigError::SharedHost(host.clone())),
+        None => Ok(()),
+    }
+}
+
+/// The requests that are answered for a site. The labels are the configuration's
+/// words and ours, never a client's.
+pub(crate) fn requests(site: &str) -> Counters {
     Counters::new("awning_requests_total", "site", site)
 }

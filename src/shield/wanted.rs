@@ -10,6 +10,7 @@ use super::cache::{CacheKey, StoredResponse};
 use crate::asset::{Digest, Fingerprint, ObjectKey};
 use crate::manifest::{Entry, Variant, field};
 use crate::rewrite::ManifestResolver;
+use crate::semantics::directives::ResponseDirectives;
 use crate::semantics::encoding::Coding;
 
 /// How long a fingerprinted name is fresh: a year, RFC 9111's usual "forever".
@@ -184,20 +185,10 @@ fn published(entry: &Entry) -> Option<HeaderValue> {
     HeaderValue::from_str(&entry.cache).ok().filter(|value| !value.is_empty())
 }
 
-/// How long a shared cache may keep what is answered with `cache_control`
-/// (RFC 9111 §4.2.1). Nothing where it does not say, or says not to.
+/// How long a shared cache may keep what is answered with `cache_control`.
 fn lifetime(cache_control: &HeaderValue) -> Duration {
-    let text = cache_control.to_str().unwrap_or_default().to_ascii_lowercase();
-    let directives = || text.split(',').map(str::trim);
-    if directives().any(|name| matches!(name, "no-store" | "no-cache" | "private")) {
-        return Duration::ZERO;
-    }
-    let seconds = |wanted: &str| {
-        let (_, argument) =
-            directives().filter_map(|d| d.split_once('=')).find(|(name, _)| *name == wanted)?;
-        argument.trim_matches('"').parse().ok()
-    };
-    Duration::from_secs(seconds("s-maxage").or_else(|| seconds("max-age")).unwrap_or(0))
+    let text = String::from_utf8_lossy(cache_control.as_bytes());
+    ResponseDirectives::parse(&text).shared_lifetime()
 }
 
 #[cfg(test)]
@@ -214,7 +205,7 @@ mod tests {
             ("no-cache, max-age=60", 0),
             ("private, max-age=60", 0),
             ("max-age=soon", 0),
-            ("max-age=99999999999999999999", 0),
+            ("max-age=99999999999999999999", 1 << 31),
         ];
         for (text, seconds) in table {
             let found = lifetime(&HeaderValue::from_str(text).unwrap());

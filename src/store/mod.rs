@@ -9,6 +9,7 @@ mod error;
 pub mod memory;
 mod multipart;
 mod probe;
+mod renewable;
 pub mod s3;
 mod uploads;
 mod versions;
@@ -26,6 +27,7 @@ pub use counted::{Calls, Counted};
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use multipart::{PART_BYTES_MIN, PARTS_MAX, Part, UPLOADS_PAGE_MAX, Unfinished, UploadPage};
 pub use probe::has_conditional_writes;
+pub use renewable::Renewable;
 pub use versions::{ListedVersion, VersionCursor, VersionPage, is_exact};
 
 /// Most keys that one page of a listing holds (S3's own limit).

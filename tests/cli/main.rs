@@ -14,6 +14,7 @@ mod pipeline;
 mod plan;
 mod publish;
 mod releases;
+mod reload;
 mod transfer;
 mod up;
 mod verify;

@@ -250,7 +250,95 @@ async fn trailers_pass_behind_a_chunked_body() {
     wire.send(get("/", "TE: trailers\r\nConnection: TE, close\r\n")).await;
     wire.until(b"\r\n\r\n").await;
     let body = String::from_utf8(wire.rest().await).unwrap();
-    assert!(body.starts_with("3\r\nabc\r\n0\r\n"), "{body:?}");
+    assert_eq!(body, "3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n");
+}
+
+#[tokio::test]
+async fn trailers_pass_behind_an_upload() {
+    let upstream = Upstream::streaming(|request| async move {
+        let body = request.into_body().collect().await.unwrap();
+        let sum = body.trailers().and_then(|trailers| trailers.get("x-sum")).cloned();
+        Response::new(full(format!("{sum:?} {:?}", body.to_bytes())))
+    })
+    .await;
+    let edge = shop(&upstream, None).await;
+    let upload = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
+                  3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n";
+    assert_eq!(ask(edge.public, upload).await.text(), "Some(\"42\") b\"abc\"");
+}
+
+#[tokio::test]
+async fn an_event_stream_may_be_silent_for_longer_than_a_page() {
+    let limits = StorefrontLimits {
+        body_silence: Duration::from_millis(50),
+        ..StorefrontLimits::standard()
+    };
+    let (events, body) = gated();
+    let kind = "text/event-stream; charset=utf-8";
+    let response = Response::builder().header(CONTENT_TYPE, kind).body(body).unwrap();
+    let stream = shop_within(&once(response).await, None, limits.clone()).await;
+    let mut event_wire = Wire::connect(stream.public).await;
+    event_wire.send(get("/events", "")).await;
+    event_wire.until(b"\r\n\r\n").await;
+    events.send("data: 1\n\n").await.unwrap();
+    assert_eq!(event_wire.chunk().await, b"data: 1\n\n");
+
+    // A page begins to be silent later, and is broken off for it.
+    let (_silent, body) = gated();
+    let page = shop_within(&once(Response::new(body)).await, None, limits).await;
+    let mut wire = Wire::connect(page.public).await;
+    wire.send(get("/", "")).await;
+    wire.until(b"\r\n\r\n").await;
+    assert_eq!(wire.rest().await, b"");
+
+    events.send("data: 2\n\n").await.unwrap();
+    assert_eq!(event_wire.chunk().await, b"data: 2\n\n");
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_idle_connections_is_asked_again() {
+    let upstream = Upstream::raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let edge = shop(&upstream, None).await;
+    for number in 0..20 {
+        let answer = ask(edge.public, get("/", "")).await;
+        assert_eq!((answer.status, answer.text()), (200, "ok"), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_found_by_its_name_wherever_a_request_says_it_goes() {
+    let upstream = Upstream::answering(|_: Request<Vec<u8>>| async { Response::new(full("shop")) });
+    let upstream = upstream.await;
+    let other = Upstream::answering(|_: Request<Vec<u8>>| async { Response::new(full("evil")) });
+    let other = other.await;
+    let url = Url::parse(&format!("http://localhost:{}", upstream.address.port())).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let storefront =
+        Storefront::new(&url, StorefrontLimits::standard(), Arc::clone(&metrics)).unwrap();
+    let respond = move |request: GatedRequest, body: RequestBody| {
+        let storefront = storefront.clone();
+        async move {
+            let forwarded = storefront.forward(request, body, None).await;
+            forwarded.unwrap_or_else(|error| error.response())
+        }
+    };
+    let edge = edge(config(Serve::Storefront { upstream: url }), respond).await;
+    let evil = other.address;
+    for request in [
+        get("/", ""),
+        get("/", &format!("X-Forwarded-Host: {evil}\r\n")),
+        format!("GET / HTTP/1.1\r\nHost: {evil}\r\n\r\n"),
+        format!("GET http://{evil}/ HTTP/1.1\r\nHost: {evil}\r\n\r\n"),
+    ] {
+        assert_eq!(ask(edge.public, request.clone()).await.text(), "shop", "{request}");
+    }
+    assert_eq!(other.count(), 0);
+    // All within the five seconds in which its addresses are fresh, or a few times that.
+    let looked_up = metrics.render();
+    assert!(
+        looked_up.contains(r#"awning_upstream_lookups_total{outcome="found"} "#),
+        "{looked_up}"
+    );
 }
 
 #[tokio::test]

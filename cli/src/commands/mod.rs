@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use awning::store::s3::{Profile, S3Config, S3Store};
 
 use crate::args::{Cli, Command};
-use crate::config::{ConfigError, Credentials, Environment, Settings, StoreSettings};
+use crate::config::{self, ConfigError, Credentials, Environment, Settings, StoreSettings};
 use crate::logging;
 use crate::output::Output;
 
@@ -55,6 +55,14 @@ impl Context {
             self.output.warning(warning);
         }
         Ok(settings)
+    }
+
+    /// The files that the configuration is read from: its own, and those that
+    /// hold secrets.
+    pub(crate) fn config_files(&self) -> Vec<PathBuf> {
+        let mut files = self.environment.secret_files();
+        files.push(config::path(self.config.as_deref(), &self.environment));
+        files
     }
 
     /// Connects to the configured bucket.
@@ -100,7 +108,7 @@ pub(crate) fn required(store: Option<StoreSettings>) -> Result<StoreSettings, Co
 pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let environment = Environment::of_process();
     let quiet = !matches!(cli.command, Command::Serve(_) | Command::Up(_) | Command::Bucket(_));
-    let default = if quiet { "error" } else { "awning=info,awning_cli=info,warn" };
+    let default = if quiet { "error" } else { "awning=info,awning_cli=info,notify=error,warn" };
     logging::install(cli.verbose, default, environment.get("LOG"))?;
 
     let context = Context { environment, output: *output, config: cli.config };

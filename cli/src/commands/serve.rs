@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awning::asset::KeyLayout;
 use awning::clock::Clock;
 use awning::shield::Shield;
-use awning::shield::config::{Config, Limits};
 use awning::shield::metrics::Metrics;
 use awning::shield::server;
-use awning::store::ObjectRead;
-use awning::store::s3::Profile;
+use awning::store::s3::S3Store;
+use awning::store::{ObjectRead, Renewable};
 use clap::Args;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -19,10 +17,11 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use crate::config::{ConfigError, admin_tokens};
 use crate::exit::CannotListen;
 use crate::interrupt::Signals;
 use crate::open_files;
+use crate::reload::{Changes, Reloading};
+use crate::served::Served;
 
 /// How often channel heads are read again.
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
@@ -46,39 +45,39 @@ impl Serve {
     /// Serves until it is told to end, then lets requests in progress finish.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let mut signals = Signals::listen()?;
-        let settings = context.settings()?;
-        let tokens = admin_tokens(&context.environment)?;
-        if settings.sites.is_empty() {
-            let message = "no site is configured: write a `[[site]]` with `hosts` and `serve`";
-            return Err(ConfigError::missing(message).into());
-        }
-        let (store, layout) = match &settings.store {
-            Some(bucket) => {
-                let store: Arc<dyn ObjectRead> = Arc::new(context.store(bucket, Profile::Shield)?);
-                (Some(store), bucket.layout.clone())
-            }
-            None => (None, KeyLayout::default()),
-        };
-        let config = Config {
-            sites: settings.sites,
-            memory_bytes_max: settings.shield.memory_bytes_max,
-            trusted_proxies: settings.shield.trusted_proxies,
-            limits: Limits::standard(),
-        };
-        let shield =
-            Shield::new(config, store, layout, Clock::System, Arc::new(Metrics::default()))?;
-        let listeners = Listeners::bind(
-            self.listen.unwrap_or(settings.shield.listen),
-            self.admin_listen.unwrap_or(settings.shield.admin_listen),
+        let changes = Changes::listen(context.config_files())?;
+        let served = Served::read(context, self.listen, self.admin_listen)?;
+        let store = served.store.as_ref().map(|(s3, _)| {
+            (Arc::new(Renewable::new(Arc::new(S3Store::new(s3.clone())))), s3.clone())
+        });
+        let layout = served.store.as_ref().map(|(_, layout)| layout.clone()).unwrap_or_default();
+        let shield = Shield::new(
+            served.config.clone(),
+            store.as_ref().map(|(store, _)| Arc::clone(store) as Arc<dyn ObjectRead>),
+            layout,
+            Clock::System,
+            Arc::new(Metrics::default()),
         )?;
+        let listeners = Listeners::bind(served.listen, served.admin_listen)?;
         let urls = listeners.urls()?;
         context.output.data(&urls, &urls)?;
 
-        let shutdown = CancellationToken::new();
-        tokio::join!(run_shield(shield, listeners, tokens, shutdown.clone()), async move {
-            signals.received().await;
-            shutdown.cancel();
-        });
+        let (shutdown, tokens) = (CancellationToken::new(), served.tokens.clone());
+        let reloading = Reloading {
+            context,
+            began: served,
+            flags: [self.listen, self.admin_listen],
+            shield: Arc::clone(&shield),
+            store,
+        };
+        tokio::join!(
+            run_shield(shield, listeners, tokens, shutdown.clone()),
+            reloading.run(changes, shutdown.clone()),
+            async move {
+                signals.received().await;
+                shutdown.cancel();
+            }
+        );
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The environment variables of one run, read once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 
@@ -8,6 +9,16 @@ use super::ConfigError;
 
 /// What the variables that awning reads begin with.
 const PREFIX: &str = "AWNING_";
+
+/// The secrets that are read while the shield starts, and again when their
+/// files change.
+const SECRETS: [&str; 5] = [
+    "B2_APPLICATION_KEY_ID",
+    "B2_APPLICATION_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWNING_ADMIN_TOKEN",
+];
 
 /// A copy of the environment; tests make their own.
 #[derive(Clone, Default)]
@@ -46,6 +57,12 @@ impl Environment {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::unreadable(std::path::Path::new(path), error))?;
         Ok(Some(text.trim_end().into()))
+    }
+
+    /// The files that hold secrets.
+    pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
+        let files = SECRETS.iter().filter_map(|name| self.exact(&format!("{name}_FILE")));
+        files.map(PathBuf::from).collect()
     }
 }
 

@@ -18,6 +18,7 @@ mod unit;
 #[cfg(test)]
 mod tests;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub(crate) use admin::admin_tokens;
@@ -32,6 +33,9 @@ pub(crate) use unit::duration;
 
 use awning::shield::config::SiteConfig;
 use reader::Document;
+
+/// Largest configuration that is read, in bytes.
+pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "awning.toml";
@@ -58,14 +62,11 @@ impl Settings {
         flag: Option<&Path>,
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
-        let named =
-            flag.map(Path::to_owned).or_else(|| environment.get("CONFIG").map(PathBuf::from));
-        let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let text = match std::fs::read_to_string(&path) {
+        let path = path(flag, environment);
+        let named = flag.is_some() || environment.get("CONFIG").is_some();
+        let text = match read(&path) {
             Ok(text) => text,
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                String::new()
-            }
+            Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(ConfigError::unreadable(&path, error)),
         };
         Self::parse(&path.display().to_string(), &text, environment)
@@ -88,4 +89,20 @@ impl Settings {
         let warnings = document.finish()?;
         Ok(Self { store, publish, shield, sites, warnings })
     }
+}
+
+/// The file named by `flag`, by `AWNING_CONFIG`, or `awning.toml`.
+pub(crate) fn path(flag: Option<&Path>, environment: &Environment) -> PathBuf {
+    let named = flag.map(Path::to_owned).or_else(|| environment.get("CONFIG").map(PathBuf::from));
+    named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        let message = format!("it is larger than {CONFIG_BYTES_MAX} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }

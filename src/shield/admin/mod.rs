@@ -18,7 +18,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use self::token::{Access, Tokens};
+use self::token::Access;
+pub(crate) use self::token::Tokens;
 use super::Shield;
 use super::config::Serve;
 use super::metrics::Metrics;
@@ -65,7 +66,8 @@ impl Sources {
 }
 
 fn summary(shield: &Shield) -> Value {
-    let sites = shield.config().sites.iter().map(|site| {
+    let config = shield.config();
+    let sites = config.sites.iter().map(|site| {
         let serve = match &site.serve {
             Serve::Assets => "assets",
             Serve::Release => "release",
@@ -83,9 +85,10 @@ fn summary(shield: &Shield) -> Value {
         "ready": shield.readiness().ready,
         "reasons": shield.readiness().reasons,
         "releases": shield.releases(),
+        "config": shield.standing(),
         "memory": {
             "held_bytes": shield.memory_bytes_held(),
-            "max_bytes": shield.config().memory_bytes_max,
+            "max_bytes": config.memory_bytes_max,
         },
         "sites": sites.collect::<Vec<_>>(),
     })
@@ -104,12 +107,17 @@ impl std::fmt::Debug for Sources {
 
 struct Admin {
     sources: Sources,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
 }
 
 /// The admin side. Without `tokens` nothing can be changed through it.
 pub fn router(sources: Sources, tokens: &[SecretString]) -> Router {
-    let admin = Arc::new(Admin { sources, tokens: Tokens::new(tokens) });
+    router_with(sources, Arc::new(Tokens::new(tokens)))
+}
+
+/// The same with tokens that change.
+pub(crate) fn router_with(sources: Sources, tokens: Arc<Tokens>) -> Router {
+    let admin = Arc::new(Admin { sources, tokens });
     Router::new()
         .route("/livez", get(async || reply(StatusCode::OK, &json!({"live": true}))))
         .route("/readyz", get(ready))

@@ -1,7 +1,9 @@
 //! Bearer tokens, compared without telling by time how much of one was right.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -20,14 +22,23 @@ pub(super) enum Access {
 }
 
 /// The known tokens, as digests: equally long, and of no use to a reader of
-/// memory.
-pub(super) struct Tokens(Vec<[u8; 32]>);
+/// memory. Others may take their place at any time.
+#[derive(Default)]
+pub(crate) struct Tokens(ArcSwap<Vec<[u8; 32]>>);
 
 impl Tokens {
     /// Empty tokens are no tokens.
     pub(super) fn new(tokens: &[SecretString]) -> Self {
+        let known = Self::default();
+        known.replace(tokens);
+        known
+    }
+
+    /// Knows these from now on, and no longer those before.
+    pub(crate) fn replace(&self, tokens: &[SecretString]) {
         let texts = tokens.iter().map(|token| token.expose_secret().trim());
-        Self(texts.filter(|text| !text.is_empty()).map(digest).collect())
+        let digests = texts.filter(|text| !text.is_empty()).map(digest).collect();
+        self.0.store(Arc::new(digests));
     }
 
     /// What the request with these fields may do.
@@ -38,11 +49,11 @@ impl Tokens {
             line.filter(|_| more.is_none()).and_then(|line| line.split_once(' '));
         match scheme_and_token {
             Some((scheme, token))
-                if scheme.eq_ignore_ascii_case("bearer") && !self.0.is_empty() =>
+                if scheme.eq_ignore_ascii_case("bearer") && !self.0.load().is_empty() =>
             {
                 let presented = digest(token.trim());
                 let known = |all: Choice, known: &[u8; 32]| all | known.ct_eq(&presented);
-                let known = self.0.iter().fold(Choice::from(0), known);
+                let known = self.0.load().iter().fold(Choice::from(0), known);
                 if bool::from(known) { Access::Granted } else { Access::Denied }
             }
             _ => Access::Anonymous,
@@ -52,7 +63,7 @@ impl Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tokens({})", self.0.len())
+        write!(f, "Tokens({})", self.0.load().len())
     }
 }
 

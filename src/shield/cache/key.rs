@@ -3,6 +3,7 @@
 
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
+use crate::shield::site::SiteId;
 
 /// What selects a stored response.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -11,8 +12,8 @@ pub(crate) enum CacheKey {
     Object(ObjectKey),
     /// A page of a release site with its references rewritten.
     Page {
-        /// The site, by its place in the configuration.
-        site: usize,
+        /// The site whose policy made it.
+        site: SiteId,
         /// The releases that its references were resolved against.
         releases: Box<[Option<ReleaseId>]>,
         /// The object that the page is made from.

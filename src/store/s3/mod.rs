@@ -64,7 +64,7 @@ pub struct S3Config {
 }
 
 /// How long to wait. What is `None` is left to the profile.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Waits {
     /// Until the first byte of an answer comes, or the next of a body. The
     /// time that an upload of that size needs is added.

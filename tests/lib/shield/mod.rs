@@ -7,3 +7,5 @@ mod conditional;
 mod faults;
 mod memory;
 mod releases;
+mod reload;
+mod stability;

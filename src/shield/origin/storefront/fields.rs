@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use http::Method;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
@@ -54,13 +54,18 @@ const OF_TRUSTED_PROXY: &str = "x-forwarded-port x-forwarded-prefix x-forwarded-
 const FOR_CACHES: &str =
     "cache-groups cache-tag edge-cache-tag surrogate-key x-cache-invalidate xkey";
 
-/// Whether the request went through this shield before.
+/// Whether the request went through a shield before: by `CDN-Loop` (RFC 8586),
+/// or by `Via` (RFC 9110 §7.6.3) if something on the way dropped that.
 pub(super) fn is_loop(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(CDN_LOOP).iter().filter_map(|value| value.to_str().ok());
-    let mut elements = lines.flat_map(|line| line.split(','));
-    elements.any(|element| {
-        element.split(';').next().is_some_and(|id| id.trim().eq_ignore_ascii_case(SELF))
-    })
+    let is_self = |name: &str| name.trim().eq_ignore_ascii_case(SELF);
+    let by_loop = |element: &str| element.split(';').next().is_some_and(is_self);
+    let by_via = |element: &str| element.split_whitespace().nth(1).is_some_and(is_self);
+    elements(headers, &CDN_LOOP).any(by_loop) || elements(headers, &VIA).any(by_via)
+}
+
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(','))
 }
 
 /// The fields that the upstream gets.
@@ -82,6 +87,10 @@ pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
         if page.is_some() && *name == IF_MODIFIED_SINCE && tagged {
             continue;
         }
+        if *name == MAX_FORWARDS && request.method == Method::OPTIONS {
+            append(&mut fields, MAX_FORWARDS, &one_less(value));
+            continue;
+        }
         fields.append(name.clone(), value.clone());
     }
     if let Some(page) = page {
@@ -89,6 +98,10 @@ pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
         if let Some(tags) = page.translated().if_none_match() {
             fields.append(IF_NONE_MATCH, tags.clone());
         }
+    }
+    if page.is_none() && wants_trailers(&request.headers) {
+        append(&mut fields, TE, "trailers");
+        append(&mut fields, CONNECTION, "te");
     }
     append(&mut fields, forwarded::FOR, &chain(request.client, request.peer));
     append(&mut fields, forwarded::HOST, &request.authority);
@@ -112,6 +125,25 @@ pub(super) fn to_visitor(upstream: &HeaderMap, cache_status: &CacheStatus) -> He
     append(&mut fields, VIA, &format!("1.1 {SELF}"));
     fields.append(CACHE_STATUS, cache_status.to_header());
     fields
+}
+
+/// Whether the visitor takes trailers (RFC 9110 §6.5.1); only then may they be
+/// asked for. One who changes the protocol has no use for them.
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let is_trailers = |element: &str| {
+        element.split(';').next().is_some_and(|te| te.trim().eq_ignore_ascii_case("trailers"))
+    };
+    !headers.contains_key(UPGRADE) && elements(headers, &TE).any(is_trailers)
+}
+
+/// How often a request may be forwarded after this time (RFC 9110 §7.6.2).
+/// One that may not be is answered before it comes here.
+fn one_less(forwards: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(forwards.as_bytes());
+    match text.parse::<u64>() {
+        Ok(forwards) => forwards.saturating_sub(1).to_string(),
+        Err(_) => text.into_owned(),
+    }
 }
 
 fn append(fields: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -222,6 +254,8 @@ mod tests {
             "cdn-loop: awning",
             "via: 2 edge",
             "via: 1.1 awning",
+            "te: trailers",
+            "connection: te",
             "x-forwarded-for: 203.0.113.9",
             "x-forwarded-host: Shop.nl:8443",
             "x-forwarded-proto: https",
@@ -268,14 +302,34 @@ mod tests {
 
     #[test]
     fn only_our_own_name_is_a_loop() {
-        for (line, looped) in [
-            ("awning", true),
-            ("cloudflare, Awning; v=1", true),
-            ("cloudflare", false),
-            ("awning.example.nl", false),
+        for (name, line, looped) in [
+            (CDN_LOOP, "awning", true),
+            (CDN_LOOP, "cloudflare, Awning; v=1", true),
+            (CDN_LOOP, "cloudflare", false),
+            (CDN_LOOP, "awning.example.nl", false),
+            (VIA, "1.1 awning", true),
+            (VIA, "2 edge, HTTP/1.1 Awning (comment)", true),
+            (VIA, "1.1 awning.example.nl", false),
+            (VIA, "2 edge (awning)", false),
+            (VIA, "awning", false),
         ] {
-            let fields = [(CDN_LOOP, HeaderValue::from_static(line))].into_iter().collect();
+            let fields = [(name, HeaderValue::from_static(line))].into_iter().collect();
             assert_eq!(is_loop(&fields), looped, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_forward_counts_for_options_alone() {
+        for (method, line, forwarded) in [
+            (Method::OPTIONS, "5", "4"),
+            (Method::OPTIONS, "1", "0"),
+            (Method::OPTIONS, "18446744073709551615", "18446744073709551614"),
+            (Method::OPTIONS, "99999999999999999999", "99999999999999999999"),
+            (Method::OPTIONS, "soon", "soon"),
+            (Method::GET, "5", "5"),
+        ] {
+            let request = GatedRequest { method, ..request(&[("max-forwards", line)], false) };
+            assert_eq!(to_upstream(&request, None)[MAX_FORWARDS], forwarded, "{line}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Bodies are streamed both ways and never held; redirects are the visitor's
 //! to follow; only the configured upstream is ever connected to.
 
+mod addresses;
 mod body;
 mod fault;
 mod fields;
@@ -24,6 +25,7 @@ use url::Url;
 
 pub use fault::StorefrontError;
 
+use self::addresses::Addresses;
 use self::body::{Held, Sent};
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::shield::GatedRequest;
@@ -79,7 +81,7 @@ const POOL_MAX: usize = 64;
 /// Forwards requests to one upstream.
 #[derive(Clone, Debug)]
 pub struct Storefront {
-    client: Client<HttpConnector, RequestBody>,
+    client: Client<HttpConnector<Addresses>, RequestBody>,
     authority: String,
     turns: Arc<Semaphore>,
     limits: StorefrontLimits,
@@ -101,7 +103,8 @@ impl Storefront {
             None => host.to_owned(),
         };
         let turns = Arc::new(Semaphore::new(limits.requests_max));
-        Ok(Self { client: client(&limits), authority, turns, limits, metrics })
+        let client = client(Addresses::of(host, Arc::clone(&metrics)), &limits);
+        Ok(Self { client, authority, turns, limits, metrics })
     }
 
     /// Forwards `request` and gives its response, with the references of a
@@ -207,8 +210,11 @@ impl Storefront {
     }
 }
 
-fn client(limits: &StorefrontLimits) -> Client<HttpConnector, RequestBody> {
-    let mut connector = HttpConnector::new();
+fn client(
+    addresses: Addresses,
+    limits: &StorefrontLimits,
+) -> Client<HttpConnector<Addresses>, RequestBody> {
+    let mut connector = HttpConnector::new_with_resolver(addresses);
     connector.set_connect_timeout(Some(limits.connect));
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
