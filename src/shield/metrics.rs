@@ -3,6 +3,7 @@
 //! The recorder belongs to one shield; nothing global is installed, so two
 //! shields in one process count apart.
 
+use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
@@ -60,6 +61,42 @@ impl Metrics {
     /// so this has to be called now and then even if nobody asks for the text.
     pub fn tidy(&self) {
         self.recorder.handle().run_upkeep();
+    }
+}
+
+/// A counter for each value of one label, kept once it was made: to find it
+/// anew by its name and labels costs more than a look into the cache.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    name: &'static str,
+    label: (&'static str, String),
+    /// By the value of the other label, of which there are few.
+    made: ArcSwap<Vec<(&'static str, Counter)>>,
+}
+
+impl Counters {
+    /// Counters of this name that have one label in common. They do not exist
+    /// before they are used.
+    pub(crate) fn new(name: &'static str, label: &'static str, value: &str) -> Self {
+        Self { name, label: (label, value.to_owned()), made: ArcSwap::default() }
+    }
+
+    /// Adds one to the counter whose label `other` has this value.
+    pub(crate) fn count(&self, metrics: &Metrics, other: &'static str, value: &'static str) {
+        let made = self.made.load();
+        if let Some((_, counter)) = made.iter().find(|(made, _)| *made == value) {
+            return counter.increment(1);
+        }
+        let labels = [(self.label.0, self.label.1.as_str()), (other, value)];
+        let counter = metrics.counter(self.name, &labels);
+        counter.increment(1);
+        self.made.rcu(|made| {
+            let mut made = Vec::clone(made);
+            if made.iter().all(|(made, _)| *made != value) {
+                made.push((value, counter.clone()));
+            }
+            made
+        });
     }
 }
 

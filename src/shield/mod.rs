@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Histogram;
 use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
 use secrecy::SecretString;
@@ -62,7 +63,7 @@ use deliver::Delivered;
 use derive::Coder;
 use fill::Fill;
 use flight::Flights;
-use metrics::Metrics;
+use metrics::{Counters, Metrics};
 use origin::bucket::Bucket;
 use origin::calls::Calls;
 use pace::Pace;
@@ -95,6 +96,9 @@ pub struct Shield {
     coder: Arc<Coder>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    request_seconds: Histogram,
+    /// The requests that name a host of no site.
+    strays: Counters,
 }
 
 /// Whether every site has what it needs.
@@ -157,6 +161,8 @@ impl Shield {
             tokens: Arc::default(),
             coder: Arc::new(Coder::new(&metrics)),
             clock,
+            request_seconds: metrics.histogram("awning_request_seconds", &[]),
+            strays: site::requests("-"),
             metrics,
         }))
     }
@@ -183,11 +189,9 @@ impl Shield {
             Some(site) => self.answer(settings, site, request, body).await,
             None => generated(StatusCode::MISDIRECTED_REQUEST, "unknown-host"),
         };
-        // The labels are the configuration's words and ours, never a client's.
-        let site = site.map_or("-", Site::name);
-        let labels = [("site", site), ("cache", status.label())];
-        self.metrics.counter("awning_requests_total", &labels).increment(1);
-        self.metrics.histogram("awning_request_seconds", &[]).record(started.elapsed());
+        let requests = site.map_or(&self.strays, |site| &site.requests);
+        requests.count(&self.metrics, "cache", status.label());
+        self.request_seconds.record(started.elapsed());
         response
     }
 

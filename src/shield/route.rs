@@ -51,8 +51,7 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
     if request.method.as_str() == "PURGE" {
         return Target::MethodNotAllowed;
     }
-    let reserved = Mount::at(SAME_ORIGIN);
-    let is_reserved = request.path.starts_with(reserved.path());
+    let is_reserved = request.path.starts_with(Mount::SAME_ORIGIN.path());
     if !is_reserved && matches!(site.config.serve, Serve::Storefront { .. }) {
         return if is_last_hop(request) {
             Target::Options { cross_origin: false }
@@ -60,7 +59,7 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
             Target::Storefront
         };
     }
-    let root = if is_reserved { reserved } else { Mount::at("/") };
+    let root = if is_reserved { Mount::SAME_ORIGIN } else { Mount::ROOT };
     let name = root.asset_path(&request.path);
     let asked = Asked { site, releases, request };
     match request.method {
@@ -150,7 +149,7 @@ impl Asked<'_> {
         if matches!(self.site.config.serve, Serve::Assets) {
             let mounted = self.entry(path).map(|(_, entry)| entry);
             let at_mount = mounted.map(|entry| self.asset(entry, Policy::logical(entry)));
-            return at_mount.or_else(|| self.sibling(&Mount::at("/").asset_path(path)?));
+            return at_mount.or_else(|| self.sibling(&Mount::ROOT.asset_path(path)?));
         }
         if path.ends_with('/') {
             return self.in_site(&format!("{path}index.html"));
@@ -218,6 +217,9 @@ impl Asked<'_> {
 
     /// An asset as the request likes it, and as it is for when that fails.
     fn codings(&self, entry: &Entry) -> Vec<Wanted> {
+        if entry.variants.is_empty() {
+            return vec![Wanted::identity(entry)];
+        }
         let coding = self.accepted().prefer(entry.variants.keys().copied());
         let variant = coding.and_then(|coding| Some((coding, entry.variants.get(&coding)?)));
         let variant = variant.map(|(coding, variant)| Wanted::variant(entry, coding, variant));

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use super::admin;
-use super::body::{RequestBody, ResponseBody, Unstalled};
+use super::body::{RequestBody, ResponseBody, Unstalled, empty};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
 use super::listener::{Endings, Listener, Peer, Trusted};
@@ -94,16 +94,22 @@ where
         }
         async move {
             let response = match admitted {
-                Ok(gated) => {
-                    let body = Unstalled::new(request.into_body(), BODY_SILENCE_MAX);
-                    respond(settings, gated, body.boxed_unsync()).await
-                }
+                Ok(gated) => respond(settings, gated, bounded(request.into_body())).await,
                 Err(refusal) => refusal.response(version),
             };
             Ok::<_, Infallible>(response.map(axum::body::Body::new))
         }
     });
     Router::new().fallback_service(enter)
+}
+
+/// A body whose sender may not be silent for long. Most requests have none, and
+/// then there is nothing to watch.
+fn bounded(body: axum::body::Body) -> RequestBody {
+    if body.is_end_stream() {
+        return empty();
+    }
+    Unstalled::new(body, BODY_SILENCE_MAX).boxed_unsync()
 }
 
 fn admit(

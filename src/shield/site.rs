@@ -9,7 +9,7 @@ use url::Url;
 use super::cache::DiskError;
 use super::config::{Config, Serve, SiteConfig};
 use super::forward::storefront;
-use super::metrics::Metrics;
+use super::metrics::{Counters, Metrics};
 use super::origin::storefront::{Storefront, UpstreamError};
 use crate::asset::Digest;
 use crate::manifest::Channel;
@@ -63,6 +63,8 @@ pub(crate) struct Site {
     pub(crate) origin: Url,
     /// Its upstream, if it has one.
     pub(crate) storefront: Option<Storefront>,
+    /// Its requests, by what the cache did.
+    pub(crate) requests: Counters,
 }
 
 /// Which site a stored response is of: a digest of the site's policy. It
@@ -171,10 +173,11 @@ impl Sites {
         let name = site.hosts.first().cloned().unwrap_or_default();
         let host = if name == ANY { "site.invalid" } else { name.as_str() };
         let origin = Url::parse(&format!("https://{host}/"));
-        let origin = origin.map_err(|_| ConfigError::Host(name))?;
+        let origin = origin.map_err(|_| ConfigError::Host(name.clone()))?;
         let assets = site.assets.iter();
         let assets = assets.map(|at| (at.mount.clone(), self.number_of(&at.channel))).collect();
-        self.sites.push(Site { config: site.clone(), id, assets, origin, storefront });
+        let (config, requests) = (site.clone(), requests(&name));
+        self.sites.push(Site { config, id, assets, origin, storefront, requests });
         Ok(())
     }
 
@@ -204,6 +207,12 @@ fn check(
         Some(host) => Err(ConfigError::SharedHost(host.clone())),
         None => Ok(()),
     }
+}
+
+/// The requests that are answered for a site. The labels are the configuration's
+/// words and ours, never a client's.
+pub(crate) fn requests(site: &str) -> Counters {
+    Counters::new("awning_requests_total", "site", site)
 }
 
 #[cfg(test)]

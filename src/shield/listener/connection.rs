@@ -109,7 +109,7 @@ pub(crate) async fn serve_connection<I>(
     slot: Slot,
     router: Router,
     protocol: &auto::Builder<TokioExecutor>,
-    endings: &Endings,
+    endings: &Arc<Endings>,
 ) -> Ended
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -117,7 +117,7 @@ where
     let slot = Arc::new(slot);
     let vigil = slot.vigil();
     let cut = slot.cut().clone();
-    let entrance = Entrance { router, slot: Arc::clone(&slot), endings: endings.clone() };
+    let entrance = Entrance { router, slot: Arc::clone(&slot), endings: Arc::clone(endings) };
     let io = TokioIo::new(Watched::new(io, slot));
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, entrance));
     let mut timer = pin!(sleep_until(vigil.look_again(Instant::now())));
@@ -161,7 +161,9 @@ async fn ending(graceful: &CancellationToken) {
 struct Entrance {
     router: Router,
     slot: Arc<Slot>,
-    endings: Endings,
+    /// Shared, because each clone of a token takes a lock that all connections
+    /// have in common.
+    endings: Arc<Endings>,
 }
 
 impl Service<Request<Incoming>> for Entrance {
@@ -181,8 +183,8 @@ impl Service<Request<Incoming>> for Entrance {
             );
             request.extensions_mut().insert(tunnel);
         }
-        let (graceful, version) = (self.endings.graceful.clone(), request.version());
-        let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
+        let (endings, version) = (Arc::clone(&self.endings), request.version());
+        let answer = self.router.clone().oneshot(request.map(request_body));
         Box::pin(async move {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
             let mut response = match answer {
@@ -190,12 +192,17 @@ impl Service<Request<Incoming>> for Entrance {
                 Err(_) => panicked(),
             };
             let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if graceful.is_cancelled() && version < Version::HTTP_2 && !upgraded {
+            if endings.graceful.is_cancelled() && version < Version::HTTP_2 && !upgraded {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| Counted { body, rest: Bytes::new(), in_flight }))
+            Ok(response.map(|body| Counted { body, rest: Bytes::new(), handed: false, in_flight }))
         })
     }
+}
+
+/// Most requests have no body, and then nothing is allocated for it.
+fn request_body(body: Incoming) -> axum::body::Body {
+    if body.is_end_stream() { axum::body::Body::empty() } else { axum::body::Body::new(body) }
 }
 
 /// A bug met by one request is that request's alone.
@@ -209,6 +216,7 @@ fn panicked() -> Response<axum::body::Body> {
 struct InFlight {
     vigil: Arc<Vigil>,
     response: u64,
+    multiplexed: bool,
 }
 
 impl InFlight {
@@ -218,7 +226,7 @@ impl InFlight {
         if response == 1 {
             slot.heard();
         }
-        Self { vigil, response }
+        Self { vigil, response, multiplexed }
     }
 }
 
@@ -232,14 +240,22 @@ impl Drop for InFlight {
 pub(crate) struct Counted {
     body: axum::body::Body,
     rest: Bytes,
+    /// Whether the vigil waits for the peer to take a piece.
+    handed: bool,
     in_flight: InFlight,
 }
 
 impl Counted {
     fn piece(&mut self) -> Frame<Bytes> {
-        let InFlight { vigil, response } = &self.in_flight;
-        vigil.piece_handed(*response, Instant::now());
-        Frame::data(self.rest.split_to(self.rest.len().min(PIECE_MAX)))
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_MAX));
+        let InFlight { vigil, response, multiplexed } = &self.in_flight;
+        // On HTTP/1 hyper drops the body with its last piece, which ends the
+        // response; on HTTP/2 that piece may still wait for the peer's window.
+        self.handed = *multiplexed || !self.is_end_stream();
+        if self.handed {
+            vigil.piece_handed(*response, Instant::now());
+        }
+        Frame::data(piece)
     }
 }
 
@@ -251,7 +267,9 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.in_flight.vigil.piece_wanted(self.in_flight.response);
+        if std::mem::take(&mut self.handed) {
+            self.in_flight.vigil.piece_wanted(self.in_flight.response);
+        }
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }

@@ -95,6 +95,7 @@ impl Listener {
     /// Accepts connections until `endings` says to stop. Those that are open
     /// then go on, as tasks of `endings`.
     pub(crate) async fn run(self, endings: Endings) {
+        let endings = Arc::new(endings);
         loop {
             let accepted = tokio::select! {
                 () = endings.graceful.cancelled() => break,
@@ -110,7 +111,7 @@ impl Listener {
 
     /// Lets in who has connected already. They would be reset otherwise, with
     /// the requests that they have sent.
-    async fn receive_queued(&self, endings: &Endings) {
+    async fn receive_queued(&self, endings: &Arc<Endings>) {
         yield_now().await;
         for _ in 0..QUEUED_MAX {
             let Some(Ok((stream, peer))) = self.tcp.accept().now_or_never() else { return };
@@ -118,7 +119,7 @@ impl Listener {
         }
     }
 
-    fn receive(&self, stream: TcpStream, peer: SocketAddr, endings: &Endings) {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, endings: &Arc<Endings>) {
         let slot = match self.roster.admit(peer.ip(), Instant::now()) {
             Ok(slot) => slot,
             Err(Unadmitted::Full) => return self.count_rejected("connections"),
@@ -129,7 +130,7 @@ impl Listener {
             tracing::debug!(%error, "cannot configure a socket");
         }
         let (router, protocol) = (self.router.clone(), Arc::clone(&self.protocol));
-        let (metrics, inner) = (Arc::clone(&self.metrics), endings.clone());
+        let (metrics, inner) = (Arc::clone(&self.metrics), Arc::clone(endings));
         endings.tasks.spawn(async move {
             let ended = serve_connection(stream, slot, router, &protocol, &inner).await;
             if let Some(reason) = rejection(ended) {

@@ -46,7 +46,7 @@ fn connect(router: Router, pipe: usize) -> Connection {
     let slot = roster.admit([127, 0, 0, 1].into(), Instant::now()).unwrap();
     let (client, io) = duplex(pipe);
     let endings = Endings::default();
-    let inner = endings.clone();
+    let inner = Arc::new(endings.clone());
     let server = tokio::spawn(async move {
         serve_connection(io, slot, router, &protocol(&limits, IDLE), &inner).await
     });
