@@ -3,8 +3,8 @@
 
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
-use crate::shield::site::SiteId;
 use crate::semantics::encoding::Coding;
+use crate::shield::site::SiteId;
 
 /// What selects a stored response.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
