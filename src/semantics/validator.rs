@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderValue};
 
+use super::conditional::{self, Given};
+use super::date;
 use super::encoding::Coding;
 use crate::asset::Fingerprint;
 
@@ -61,21 +63,25 @@ pub fn evaluate(
 ) -> Precondition {
     if headers.contains_key(IF_MATCH) {
         let own = tag.to_string();
-        let holds = opaque_tags(headers, &IF_MATCH)
-            .any(|given| given.text == "*" || (!given.weak && given.text == own));
+        let holds = conditional::given_tags(headers, &IF_MATCH).any(|given| match given {
+            Given::Any => true,
+            Given::Tag(given) => given.is_strong() && given.opaque() == own.as_bytes(),
+        });
         if !holds {
             return Precondition::Failed;
         }
-    } else if let (Some(since), Some(modified)) = (date(headers, &IF_UNMODIFIED_SINCE), modified)
+    } else if let (Some(since), Some(modified)) =
+        (date::field(headers, &IF_UNMODIFIED_SINCE), modified)
         && modified > since
     {
         return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
-        let held = opaque_tags(headers, &IF_NONE_MATCH).find_map(|given| held_by(&given, tag));
+        let held =
+            conditional::given_tags(headers, &IF_NONE_MATCH).find_map(|given| held_by(given, tag));
         return held.map_or(Precondition::Proceed, Precondition::NotModified);
     }
-    match (date(headers, &IF_MODIFIED_SINCE), modified) {
+    match (date::field(headers, &IF_MODIFIED_SINCE), modified) {
         (Some(since), Some(modified)) if modified <= since => {
             Precondition::NotModified(tag.clone())
         }
@@ -89,24 +95,16 @@ pub fn if_range_holds(field: &str, tag: &EntityTag, modified: Option<SystemTime>
     if field.starts_with('"') || field.starts_with("W/") {
         return field == tag.to_string();
     }
-    httpdate::parse_http_date(field).is_ok_and(|date| Some(date) == modified)
-}
-
-/// One member of `If-Match` or `If-None-Match`.
-struct Given<'a> {
-    /// `*`, or the opaque tag with its quotes.
-    text: &'a str,
-    weak: bool,
+    date::parse(field).is_some_and(|date| Some(date) == modified)
 }
 
 /// The tag of ours that a client holds when it names `given`. `If-None-Match`
 /// is about content, so any coding of the same content matches, as do the
 /// suffixes that compressing proxies put behind a tag.
-fn held_by(given: &Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
-    if given.text == "*" {
-        return Some(tag.clone());
-    }
-    let opaque = given.text.strip_prefix('"')?.strip_suffix('"')?;
+fn held_by(given: Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
+    let Given::Tag(given) = given else { return Some(tag.clone()) };
+    let opaque = std::str::from_utf8(given.opaque()).ok()?;
+    let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
     let (content, suffix) = match opaque.split_once('-') {
         Some((content, suffix)) => (content, Some(suffix)),
         None => (opaque, None),
@@ -114,39 +112,6 @@ fn held_by(given: &Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
     let content = Fingerprint::parse(content)?;
     let same = content.is_of_same_content(&tag.content);
     same.then(|| EntityTag { content, coding: suffix.and_then(Coding::from_name) })
-}
-
-/// The members of all fields of this name; reading stops at what is not a tag.
-fn opaque_tags<'a>(
-    headers: &'a HeaderMap,
-    name: &http::HeaderName,
-) -> impl Iterator<Item = Given<'a>> {
-    let fields = headers.get_all(name).into_iter().filter_map(|field| field.to_str().ok());
-    fields.flat_map(|field| {
-        let mut rest = field;
-        std::iter::from_fn(move || {
-            rest = rest.trim_start_matches([' ', '\t', ',']);
-            let (given, after) = first_tag(rest)?;
-            rest = after;
-            Some(given)
-        })
-    })
-}
-
-fn first_tag(text: &str) -> Option<(Given<'_>, &str)> {
-    if let Some(after) = text.strip_prefix('*') {
-        return Some((Given { text: &text[..1], weak: false }, after));
-    }
-    let (weak, tag) = match text.strip_prefix("W/") {
-        Some(tag) => (true, tag),
-        None => (false, text),
-    };
-    let length = tag.strip_prefix('"')?.find('"')? + 2;
-    Some((Given { text: &tag[..length], weak }, &tag[length..]))
-}
-
-fn date(headers: &HeaderMap, name: &http::HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ impl<'a> Tag<'a> {
         (!opaque.is_empty()).then_some(Self { opaque, weak: weak || !quoted })
     }
 
+    /// The tag without its weakness, with its quotes if it has any.
+    pub fn opaque(&self) -> &'a [u8] {
+        self.opaque
+    }
+
     /// Whether it changes with every byte (RFC 9110 §8.8.1).
     pub fn is_strong(&self) -> bool {
         !self.weak
@@ -167,12 +172,18 @@ fn is_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTime) ->
 
 /// One member of `If-Match` or `If-None-Match`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Given<'a> {
+pub(super) enum Given<'a> {
+    /// `*`.
     Any,
+    /// A tag.
     Tag(Tag<'a>),
 }
 
-fn given_tags<'a>(request: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Given<'a>> {
+/// The members of all `If-Match` or `If-None-Match` fields of a request.
+pub(super) fn given_tags<'a>(
+    request: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = Given<'a>> {
     let lines = request.get_all(name).into_iter();
     lines.flat_map(|line| {
         let mut rest = line.as_bytes();
