@@ -94,7 +94,12 @@ impl Wanted {
 
     /// Whether a stored response was made from the object that is wanted.
     pub(crate) fn is(&self, stored: &StoredResponse) -> bool {
-        self.published.as_ref().is_none_or(|published| published.digest == stored.object)
+        self.is_object(&stored.object)
+    }
+
+    /// Whether an object of this digest is the one that is wanted.
+    pub(crate) fn is_object(&self, object: &Digest) -> bool {
+        self.published.as_ref().is_none_or(|published| published.digest == *object)
     }
 
     /// One content coding of an asset.
@@ -115,15 +120,10 @@ impl Wanted {
         if let CacheKey::Made { coding, .. } = &self.key { *coding } else { None }
     }
 
-    /// The object that a coding is made of.
+    /// The object that a coding or a page is made of.
     pub(crate) fn identity_of(&self) -> Self {
         let key = CacheKey::Object(self.object.clone());
-        Self { key, coding: None, ..self.clone() }
-    }
-
-    /// Whether it is an object as it was published, in no coding.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.key, CacheKey::Object(_)) && self.coding.is_none()
+        Self { key, coding: None, page: None, ..self.clone() }
     }
 }
 

@@ -18,15 +18,16 @@ use crate::shield::fill::keep;
 use crate::shield::flight::{Progress, Takeoff};
 use crate::shield::metrics::Metrics;
 use crate::shield::origin::Fault;
-use crate::shield::wanted::Published;
+use crate::shield::render;
+use crate::shield::wanted::{Page, Published};
 
 /// Encoders and decoders at work at a time, each on a thread of its own and
 /// with 32 MiB of memory at most beside the bytes, which the budget counts.
 const AT_WORK_MAX: usize = 2;
 
-/// How long a decoder waits for its turn, and for memory. Encoders do not wait:
-/// there is the identity to be sent.
-const DECODING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the others wait for their turn, and for memory, where encoders do
+/// not: there is the identity to be sent.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The encoders and decoders of one shield.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ impl Coder {
         let (name, coding) = match work {
             Work::Code(coding) => ("awning_coded_total", coding),
             Work::Decode(coding, _) => ("awning_decoded_total", coding),
+            // Pages are counted by what was rewritten in them.
+            Work::Render(_) => return,
         };
         let labels = [("coding", coding.name()), ("outcome", outcome)];
         self.metrics.counter(name, &labels).increment(1);
@@ -57,6 +60,8 @@ pub(super) enum Work {
     Code(Coding),
     /// The identity that it is the coding of.
     Decode(Coding, Published),
+    /// The page that it is the source of.
+    Render(Page),
 }
 
 /// One response that is made of another.
@@ -93,8 +98,13 @@ impl Making {
                 self.code(*coding, share, turn).await
             }
             Work::Decode(coding, published) => {
-                let share = self.reserve(published.size, DECODING_TIMEOUT).await?;
+                let share = self.reserve(published.size, WAITING_TIMEOUT).await?;
                 self.decode(*coding, published, share, turn).await
+            }
+            Work::Render(page) => {
+                let bytes = render::bytes_needed(self.source.head.size);
+                let share = self.reserve(bytes, WAITING_TIMEOUT).await?;
+                self.render(page.clone(), share).await
             }
         }
     }
@@ -103,8 +113,8 @@ impl Making {
         let turns = Arc::clone(&self.coder.turns);
         match &self.work {
             Work::Code(_) => turns.try_acquire_owned().ok(),
-            Work::Decode(..) => {
-                let waiting = timeout(DECODING_TIMEOUT, turns.acquire_owned());
+            Work::Decode(..) | Work::Render(_) => {
+                let waiting = timeout(WAITING_TIMEOUT, turns.acquire_owned());
                 waiting.await.ok().and_then(Result::ok)
             }
         }
@@ -171,6 +181,16 @@ impl Making {
         Ok(StoredResponse { object: digest, ..self.stored(head, keep(identity, share).into()) })
     }
 
+    /// As [`Fill`](crate::shield::fill::Fill) does with a page that it has read.
+    async fn render(&self, page: Page, share: Reservation) -> Result<StoredResponse, Fault> {
+        let bytes = self.source.pieces.concat();
+        let bytes = render::render(bytes, page, share.bytes(), &self.coder.metrics).await?;
+        let mut head =
+            Head { size: bytes.len() as u64, modified: None, ..self.source.head.clone() };
+        head.tag.content = Digest::of(&bytes).fingerprint();
+        Ok(self.stored(head, keep(bytes, share).into()))
+    }
+
     fn stored(&self, head: Head, pieces: Box<[Bytes]>) -> StoredResponse {
         let StoredResponse { object, fill_epoch, stored_at, .. } = *self.source;
         StoredResponse { head, object, pieces, fill_epoch, stored_at }
@@ -207,7 +227,7 @@ mod tests {
     fn making(work: Work, memory_bytes: u64) -> Making {
         let metrics = Arc::new(Metrics::default());
         let (coding, body) = match &work {
-            Work::Code(_) => (None, CONTENT.to_vec()),
+            Work::Code(_) | Work::Render(_) => (None, CONTENT.to_vec()),
             Work::Decode(coding, _) => (Some(*coding), coded()),
         };
         let head = Head {
@@ -227,7 +247,7 @@ mod tests {
             stored_at: UNIX_EPOCH,
         };
         Making {
-            cache: Arc::new(Cache::new(memory_bytes, &metrics)),
+            cache: Arc::new(Cache::new(memory_bytes, None, &metrics).unwrap()),
             coder: Arc::new(Coder::new(&metrics)),
             key: CacheKey::Object(ObjectKey::parse("a/a.css").unwrap()),
             source: Arc::new(source),
@@ -248,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_than_two_are_at_work_and_an_encoder_does_not_wait() {
         for (work, waits) in
-            [(Work::Code(Coding::Zstd), Duration::ZERO), (decode(CONTENT, 4096), DECODING_TIMEOUT)]
+            [(Work::Code(Coding::Zstd), Duration::ZERO), (decode(CONTENT, 4096), WAITING_TIMEOUT)]
         {
             let making = making(work, 1 << 20);
             let turn = || Arc::clone(&making.coder.turns).try_acquire_owned().unwrap();

@@ -96,26 +96,46 @@ impl Shield {
         }
     }
 
-    /// Answers with the object that the bucket does not have, or not whole,
-    /// decoded from one of its codings; `None` if that cannot be had either.
+    /// Answers with the object that the bucket does not have, or not whole, or
+    /// with the page of it, decoded from one of its codings; `None` if that
+    /// cannot be had either.
     pub(super) async fn obtain_decoded(&self, instead: Instead<'_>) -> Option<Delivered> {
-        let wanted = instead.tried.last()?;
-        let published = wanted.published.as_ref().filter(|_| wanted.is_plain())?;
-        let size_max = DECODED_BYTES_MAX.min(self.cache.budget.body_bytes_max());
-        if published.size > size_max {
+        let wanted = instead.tried.last().filter(|wanted| wanted.coding.is_none())?;
+        let published = wanted.published.as_ref()?;
+        let bytes_max = match wanted.page {
+            None => DECODED_BYTES_MAX,
+            Some(_) => PROVEN_FIRST_BYTES_MAX,
+        };
+        if published.size > bytes_max.min(self.cache.budget.body_bytes_max()) {
             return None;
         }
-        Box::pin(self.decode(instead, wanted, published)).await
+        Box::pin(self.decode(&instead, wanted, published)).await
     }
 
     async fn decode(
         &self,
-        Instead { request, policy, tried, failed }: Instead<'_>,
+        instead: &Instead<'_>,
         wanted: &Wanted,
         published: &Published,
     ) -> Option<Delivered> {
+        let (identity, status) = self.decoded(instead, &wanted.identity_of(), published).await?;
+        let made = match wanted.page.clone() {
+            None => identity,
+            Some(page) => self.made(wanted, &wanted.key, identity, Work::Render(page)).await?,
+        };
+        let status = told(instead.failed, status, instead.policy);
+        Some(whole(instead.request, instead.policy, &made, status, None))
+    }
+
+    /// The identity, and how the coding was had that it was decoded from.
+    async fn decoded(
+        &self,
+        Instead { request, policy, tried, .. }: &Instead<'_>,
+        identity: &Wanted,
+        published: &Published,
+    ) -> Option<(Arc<StoredResponse>, CacheStatus)> {
         let releases = self.settings().channels.releases();
-        let entry = releases.entry_of(&wanted.object)?;
+        let entry = releases.entry_of(&identity.object)?;
         for (coding, variant) in &entry.variants {
             // What is larger than that is not collected before it is shown.
             let fits = variant.size <= PROVEN_FIRST_BYTES_MAX;
@@ -126,11 +146,10 @@ impl Shield {
             let Ok((_, status)) = self.obtain(request, &coded, policy).await else { continue };
             let known = self.cache.lookup(&coded.key, self.clock.now());
             let Known::Stored(source) = known else { continue };
-            let key = CacheKey::Made { object: wanted.object.clone(), coding: None };
+            let key = CacheKey::Made { object: identity.object.clone(), coding: None };
             let work = Work::Decode(*coding, published.clone());
-            if let Some(identity) = self.made(wanted, &key, source, work).await {
-                let status = told(failed, status, policy);
-                return Some(whole(request, policy, &identity, status, None));
+            if let Some(made) = self.made(identity, &key, source, work).await {
+                return Some((made, status));
             }
         }
         None

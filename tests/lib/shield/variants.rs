@@ -153,6 +153,30 @@ async fn an_identity_that_is_lost_or_damaged_is_decoded_from_any_coding() {
 }
 
 #[tokio::test]
+async fn a_page_whose_source_is_lost_is_made_of_any_coding() {
+    let page = format!("<link href=/app.css rel=stylesheet><p>{}", css());
+    let release = uncoded().with("index.html", page.clone()).with("404.html", page.clone());
+    let release = ["index.html", "404.html"].into_iter().fold(release, |release, path| {
+        release.with_variant(path, Coding::Zstd, coded(Coding::Zstd, page.as_bytes()))
+    });
+    let expected = page.replace("/app.css", &format!("https://{CDN}{}", release.name("app.css")));
+    let whole = Street::with(&release).await;
+    for (path, asset, status) in [("/", "index.html", 200), ("/none", "404.html", 404)] {
+        let street = Street::with(&release).await;
+        let lost = Script::Fails(StoreErrorKind::NotFound);
+        street.origin.script(&release.key(asset), lost);
+        for _ in 0..2 {
+            let seen = get(SITE, path).header("accept-encoding", "br").of(&street.shield).await;
+            assert_eq!((seen.status, seen.text()), (status, &*expected), "{path}");
+            let usual = get(SITE, path).of(&whole.shield).await;
+            assert_eq!(seen.header("etag"), usual.header("etag"));
+            assert_eq!(seen.header("last-modified"), usual.header("last-modified"));
+        }
+        assert_eq!(street.origin.gets(".zst"), 1, "the page is stored");
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_clients_of_a_lost_identity_are_one_decoding() {
     let release = published();
     let street = Street::with(&release).await;
