@@ -7,14 +7,16 @@ use http::{Response, StatusCode};
 
 use super::Shield;
 use super::body::ResponseBody;
-use super::cache::{Head, StoredResponse};
+use super::cache::{Head, Known, StoredResponse};
 use super::decide::{Decision, decide};
 use super::derive::Instead;
-use super::flight::{Flight, Joined, Progress};
+use super::flight::{Flight, Handover, Joined, Progress};
 use super::origin::Fault;
 use super::pass_on;
+use super::recall::{Kept, Recalled};
 use super::request::GatedRequest;
 use super::respond::{Answer, delivery, fault, put_cross_origin};
+use super::spool::{self, Spool};
 use super::unshared::Unshared;
 use super::wanted::{Policy, Wanted};
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward, Source};
@@ -71,7 +73,17 @@ impl Shield {
         policy: &Policy,
     ) -> Result<Delivered, Failed> {
         let now = self.clock.now();
-        match decide(self.cache.lookup(&wanted.key, now), wanted, now) {
+        let mut known = self.cache.lookup(&wanted.key, now);
+        if let (Known::Nothing, Some(fill)) = (&known, &self.fill) {
+            known = match fill.recall(wanted, now).await {
+                Recalled::Nothing => Known::Nothing,
+                Recalled::Stored(stored) => Known::Stored(stored),
+                Recalled::Kept(kept) => {
+                    return self.kept(request, policy, kept, now).await;
+                }
+            };
+        }
+        match decide(known, wanted, now) {
             Decision::Serve(stored) => Ok(hit(request, policy, &stored, now)),
             Decision::Refuse(fault) => Err((fault, None)),
             Decision::Fetch(reason) => self.fetch(request, wanted, policy, reason, now).await,
@@ -113,6 +125,14 @@ impl Shield {
             Progress::Arriving(head, _) => {
                 Ok(arriving(request, policy, &head, flight, status(true)))
             }
+            Progress::Spooling(spool) if spool.is_far_from(request) => {
+                let handover = Handover::default();
+                let unshared = Unshared { fill, request, wanted, policy, status: status(false) };
+                unshared.answer(&handover).await.map_err(failed)
+            }
+            Progress::Spooling(spool) => {
+                self.spooled(request, policy, &spool, status(true)).await.map_err(failed)
+            }
             Progress::Unshared(handover) => {
                 let status = status(false);
                 let unshared = Unshared { fill, request, wanted, policy, status };
@@ -121,6 +141,44 @@ impl Shield {
             Progress::Failed(fault) => Err(failed(fault)),
             Progress::Waiting => Err(failed(Fault::Unavailable)),
         }
+    }
+}
+
+impl Shield {
+    /// An answer whose body is read from disk while it is sent.
+    async fn kept(
+        &self,
+        request: &GatedRequest,
+        policy: &Policy,
+        kept: Kept,
+        now: SystemTime,
+    ) -> Result<Delivered, Failed> {
+        let age = now.duration_since(kept.stored_at).unwrap_or_default();
+        let status = CacheStatus::hit(policy.ttl(age));
+        let window = spool::window(&self.cache.budget, request).await;
+        let window = window.map_err(|fault| (fault, None))?;
+        let head = &kept.head;
+        let answer = Answer { request, policy, head, status: status.clone(), age: Some(age) };
+        let sent = delivery(request, policy, head);
+        let body = |range| spool::body(kept.body.clone(), None, range, window.clone());
+        Ok((answer.respond(sent, body), status))
+    }
+
+    /// An answer whose body is read from disk while it arrives there.
+    async fn spooled(
+        &self,
+        request: &GatedRequest,
+        policy: &Policy,
+        spool: &Spool,
+        status: CacheStatus,
+    ) -> Result<Delivered, Fault> {
+        let window = spool::window(&self.cache.budget, request).await?;
+        let head = &spool.head;
+        let answer = Answer { request, policy, head, status: status.clone(), age: None };
+        let sent = delivery(request, policy, head);
+        let body =
+            |range| spool::body(spool.body.clone(), Some(spool.ready()), range, window.clone());
+        Ok((answer.respond(sent, body), status))
     }
 }
 

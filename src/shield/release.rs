@@ -214,6 +214,24 @@ impl Channels {
         self.faults.load().get(channel).cloned().flatten()
     }
 
+    /// Serves a release that was kept from an earlier run, until the head of
+    /// the channel is read: whatever that says then goes before it.
+    pub(crate) fn restore(&self, number: usize, snapshot: ReleaseSnapshot) {
+        let _watched = self.watched();
+        let mut releases = Releases::clone(&self.releases.load());
+        match releases.0.get_mut(number) {
+            Some(place @ None) => *place = Some(Arc::new(snapshot)),
+            _ => return,
+        }
+        self.releases.store(Arc::new(releases));
+    }
+
+    /// Whether the release of a channel is one that was kept, not read.
+    pub(crate) fn is_kept(&self, channel: usize) -> bool {
+        let unread = self.watched().get(channel).is_some_and(|seen| seen.head.is_none());
+        unread && self.releases.load().of(channel).is_some()
+    }
+
     /// Reads all heads again, and the manifests of those that changed. One
     /// refresh runs at a time; others wait for it and then read again.
     pub(crate) async fn refresh(&self, store: &dyn ObjectRead, keys: &KeyLayout) -> RefreshReport {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::cache::DiskError;
 use super::config::{Config, Serve, SiteConfig};
 use super::forward::storefront;
 use super::metrics::Metrics;
@@ -42,6 +43,9 @@ pub enum ConfigError {
     /// An upstream that cannot be forwarded to.
     #[error("a site cannot be a storefront")]
     Upstream(#[from] UpstreamError),
+    /// The disk tier cannot be used.
+    #[error("the disk tier cannot be used")]
+    Disk(#[from] DiskError),
     /// Too little memory.
     #[error("{0} bytes of memory are less than {MEMORY_BYTES_MIN}")]
     Memory(u64),

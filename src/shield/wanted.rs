@@ -94,7 +94,12 @@ impl Wanted {
 
     /// Whether a stored response was made from the object that is wanted.
     pub(crate) fn is(&self, stored: &StoredResponse) -> bool {
-        self.published.as_ref().is_none_or(|published| published.digest == stored.object)
+        self.is_object(&stored.object)
+    }
+
+    /// Whether an object of this digest is the one that is wanted.
+    pub(crate) fn is_object(&self, object: &Digest) -> bool {
+        self.published.as_ref().is_none_or(|published| published.digest == *object)
     }
 
     /// One content coding of an asset.

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use awning::asset::AssetPath;
 use awning::shield::config::Serve;
@@ -116,6 +116,9 @@ fn the_whole_interface_is_understood() {
     assert_eq!(settings.publish.modules, awning::publish::Modules::Rewrite);
     assert_eq!(settings.shield.memory_bytes_max, 64 << 20);
     assert_eq!(settings.shield.trusted_proxies.len(), 2);
+    let disk = settings.shield.disk.unwrap();
+    assert_eq!(disk.directory, Path::new("/var/cache/awning"));
+    assert_eq!(disk.bytes_max, 10 << 30);
 
     let [assets, storefront, release] = &settings.sites[..] else { panic!("{:?}", settings.sites) };
     assert_eq!(assets.hosts, ["cdn.example.nl", "cdn2.example.nl"]);
@@ -132,10 +135,10 @@ fn the_whole_interface_is_understood() {
 fn what_has_no_effect_yet_is_told() {
     let settings = parse(WHOLE, &Environment::default());
     let named = |key: &str| settings.warnings.iter().any(|warning| warning.contains(key));
-    for key in ["shield.disk", "cache_pages", "fleet.redis"] {
+    for key in ["cache_pages", "fleet.redis"] {
         assert!(named(key), "{key}: {:?}", settings.warnings);
     }
-    assert_eq!(settings.warnings.len(), 3);
+    assert_eq!(settings.warnings.len(), 2);
 }
 
 #[test]

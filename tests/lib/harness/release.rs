@@ -1,6 +1,7 @@
 //! Releases made by hand, and shields that serve them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,9 +10,9 @@ use awning::clock::{Clock, ManualClock};
 use awning::manifest::{Activation, Channel, Encoding, Entry, Manifest, ReleaseId, Variant};
 use awning::rewrite::{Mount, PublicBase};
 use awning::semantics::encoding::Coding;
-use awning::shield::Shield;
 use awning::shield::config::{Config, Limits, MountedChannel, Serve, SiteConfig};
 use awning::shield::metrics::Metrics;
+use awning::shield::{DiskConfig, Shield};
 use awning::store::{ObjectHeaders, ObjectWrite};
 use bytes::Bytes;
 use url::Url;
@@ -151,6 +152,37 @@ impl Street {
         Self { origin, clock, shield: shield.unwrap() }
     }
 
+    /// A street with this release published and read, and a disk tier.
+    pub(crate) async fn on_disk(release: &Release, disk: &Path, bytes_max: u64) -> Self {
+        let clock = ManualClock::at(UNIX_EPOCH + BEGIN);
+        let origin = Origin::new(Clock::Manual(clock.clone()));
+        release.publish(&origin, 1).await;
+        let street = Self::over(origin, clock, disk, bytes_max);
+        street.shield.refresh().await;
+        street
+    }
+
+    /// The same street after a restart, with its channels not read yet. What
+    /// memory held is gone.
+    pub(crate) async fn restart(self, disk: &Path, bytes_max: u64) -> Self {
+        let Self { origin, clock, shield } = self;
+        assert!(shield.drain(Duration::from_secs(60)).await);
+        drop(shield);
+        Self::over(origin, clock, disk, bytes_max)
+    }
+
+    fn over(origin: Arc<Origin>, clock: ManualClock, disk: &Path, bytes_max: u64) -> Self {
+        let disk = DiskConfig { directory: disk.to_owned(), bytes_max: 64 << 20 };
+        let shield = Shield::new(
+            Config { disk: Some(disk), ..config(bytes_max) },
+            Some(origin.clone()),
+            KeyLayout::default(),
+            Clock::Manual(clock.clone()),
+            Arc::new(Metrics::default()),
+        );
+        Self { origin, clock, shield: shield.unwrap() }
+    }
+
     /// The value of a metric with exactly these labels; 0 when it is not there.
     pub(crate) fn metric(&self, name_and_labels: &str) -> f64 {
         let text = self.shield.metrics().render();
@@ -195,6 +227,7 @@ pub(crate) fn config(memory_bytes_max: u64) -> Config {
             site(SHOP, Serve::Storefront { upstream }, "/static/"),
         ],
         memory_bytes_max,
+        disk: None,
         trusted_proxies: Vec::new(),
         limits: Limits::standard(),
     }

@@ -4,6 +4,7 @@
 mod assets;
 mod collapsing;
 mod conditional;
+mod disk;
 mod faults;
 mod memory;
 mod ranges;
