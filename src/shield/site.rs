@@ -205,3 +205,50 @@ fn check(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rewrite::PublicBase;
+    use crate::shield::config::MountedChannel;
+
+    fn shop() -> SiteConfig {
+        let channel = Channel::parse("production").unwrap();
+        SiteConfig {
+            hosts: vec!["www.example.nl".into()],
+            serve: Serve::Storefront { upstream: Url::parse("http://shop:8000").unwrap() },
+            assets: vec![MountedChannel { mount: Mount::at("/static/"), channel }],
+            public: PublicBase::parse("https://cdn.example.nl").unwrap(),
+            rewrite: true,
+        }
+    }
+
+    #[test]
+    fn a_site_with_another_policy_is_another_site() {
+        let id = SiteId::of(&shop());
+        let changes: [fn(&mut SiteConfig); 8] = [
+            |site| site.hosts[0] = "shop.example.nl".into(),
+            |site| site.hosts.insert(0, "shop.example.nl".into()),
+            |site| {
+                site.serve = Serve::Storefront { upstream: Url::parse("http://b:8000").unwrap() };
+            },
+            |site| site.serve = Serve::Release,
+            |site| site.assets[0].mount = Mount::at("/assets/"),
+            |site| site.assets[0].channel = Channel::parse("next").unwrap(),
+            |site| site.public = PublicBase::parse("https://cdn.example.com").unwrap(),
+            |site| site.rewrite = false,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = shop();
+            change(&mut other);
+            assert_ne!(SiteId::of(&other), id, "change {number}");
+        }
+    }
+
+    #[test]
+    fn a_site_with_more_hosts_is_the_same_site() {
+        let mut more = shop();
+        more.hosts.push("example.nl".into());
+        assert_eq!(SiteId::of(&more), SiteId::of(&shop()));
+    }
+}

@@ -4,7 +4,7 @@ use awning::asset::AssetPath;
 use awning::shield::config::Serve;
 use secrecy::ExposeSecret as _;
 
-use super::{Credentials, Environment, Settings, admin_tokens};
+use super::{CONFIG_BYTES_MAX, Credentials, Environment, Settings, admin_tokens};
 
 const WHOLE: &str = r#"
 [store]
@@ -313,6 +313,7 @@ fn credentials_may_lie_in_files() {
     assert_eq!(credentials.key_id, "AK1");
     assert_eq!(credentials.key.expose_secret(), "secret");
     assert!(!format!("{credentials:?}").contains("secret"), "the key is shown");
+    assert_eq!(environment.secret_files(), [id, key]);
 
     let lost = Environment::from([("B2_APPLICATION_KEY_ID_FILE", "/nonexistent/id")]);
     assert!(Credentials::from(&lost).is_err());
@@ -325,4 +326,15 @@ fn admin_tokens_are_long_and_one_a_line() {
     assert_eq!(tokens("0123456789abcdef\n\n fedcba9876543210 \n").unwrap().len(), 2);
     assert!(tokens("short").is_err());
     assert!(admin_tokens(&Environment::default()).unwrap().is_empty());
+}
+
+#[test]
+fn a_configuration_of_more_than_a_mebibyte_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("awning.toml");
+    for (bytes, reads) in [(CONFIG_BYTES_MAX, true), (CONFIG_BYTES_MAX + 1, false)] {
+        std::fs::write(&path, " ".repeat(usize::try_from(bytes).unwrap())).unwrap();
+        let read = Settings::load(Some(&path), &Environment::default());
+        assert_eq!(read.is_ok(), reads, "{bytes}: {read:?}");
+    }
 }
