@@ -185,9 +185,8 @@ impl Making {
     async fn render(&self, page: Page, share: Reservation) -> Result<StoredResponse, Fault> {
         let bytes = self.source.pieces.concat();
         let bytes = render::render(bytes, page, share.bytes(), &self.coder.metrics).await?;
-        let mut head =
-            Head { size: bytes.len() as u64, modified: None, ..self.source.head.clone() };
-        head.tag.content = Digest::of(&bytes).fingerprint();
+        let mut head = self.source.head.clone();
+        head.as_page(&bytes);
         Ok(self.stored(head, keep(bytes, share).into()))
     }
 

@@ -19,6 +19,7 @@ use super::decide::{Decision, decide};
 use super::deliver::{Delivered, Failed, hit, whole};
 use super::fill::PROVEN_FIRST_BYTES_MAX;
 use super::flight::{Joined, Progress};
+use super::origin::Fault;
 use super::request::GatedRequest;
 use super::wanted::{Policy, Published, Wanted};
 use crate::asset::media;
@@ -197,7 +198,7 @@ fn is_coded_here(head: &Head) -> bool {
 fn told((fault, forwarded): Failed, source: CacheStatus, policy: &Policy) -> CacheStatus {
     let detail = Some("decoded");
     let Some(reason) = forwarded else { return CacheStatus { detail, ..source } };
-    let status = (fault == super::origin::Fault::NotFound).then_some(StatusCode::NOT_FOUND);
+    let status = (fault == Fault::NotFound).then_some(StatusCode::NOT_FOUND);
     let source = Source::Forwarded { reason, status, stored: true, collapsed: false };
     CacheStatus { source, ttl: Some(policy.ttl(Duration::ZERO)), detail }
 }

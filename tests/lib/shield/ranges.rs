@@ -1,6 +1,7 @@
 //! Several ranges at once, conditions on them, and clients that ask for too many.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use awning::semantics::encoding::Coding;
 use http_body_util::BodyExt as _;
@@ -242,6 +243,25 @@ async fn parts_of_a_body_that_stands_still_end_in_its_failure() {
     let seen = visit.of(&street.shield).await;
     assert_eq!(seen.status, 206);
     assert!(seen.body.is_err(), "a part that is not there is no end");
+}
+
+/// With 4 MiB of memory, what is larger than 1 MiB is read from disk, also while
+/// it arrives there.
+#[tokio::test]
+async fn parts_of_what_is_on_disk_are_read_from_there() {
+    let size = 3 * 1024 * 1024;
+    let release = release(size);
+    let place = tempfile::tempdir().unwrap();
+    let street = Street::on_disk(&release, place.path(), 4 * 1024 * 1024).await;
+    let visit = get(CDN, &release.name("img/foto.jpg"));
+    let visit = visit.header("range", "bytes=-9,0-99,65530-65539");
+    let expected = [(size - 9, size - 1), (0, 99), (65_530, 65_539)];
+    check_parts(&visit.clone().of(&street.shield).await, size, &expected);
+    assert!(street.shield.drain(Duration::from_secs(60)).await);
+    let seen = visit.of(&street.shield).await;
+    assert!(seen.header("cache-status").starts_with("awning; hit"), "{seen:?}");
+    check_parts(&seen, size, &expected);
+    assert_eq!(street.origin.gets(&release.key("img/foto.jpg")), 1);
 }
 
 /// With 1 MiB of memory, what is larger than 256 KiB is not held.
