@@ -247,7 +247,7 @@ mod tests {
             stored_at: UNIX_EPOCH,
         };
         Making {
-            cache: Arc::new(Cache::new(memory_bytes, None, &Arc::new(metrics)).unwrap()),
+            cache: Arc::new(Cache::new(memory_bytes, None, &metrics).unwrap()),
             coder: Arc::new(Coder::new(&metrics)),
             key: CacheKey::Object(ObjectKey::parse("a/a.css").unwrap()),
             source: Arc::new(source),
