@@ -110,6 +110,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counters_that_are_kept_count_like_those_that_are_found_anew() {
+        let metrics = Metrics::default();
+        let kept = Counters::new("awning_requests_total", "site", "a");
+        for value in ["hit", "miss", "hit"] {
+            kept.count(&metrics, "cache", value);
+        }
+        metrics.counter("awning_requests_total", &[("site", "a"), ("cache", "hit")]).increment(1);
+        let text = metrics.render();
+        assert!(text.contains(r#"awning_requests_total{site="a",cache="hit"} 3"#), "{text}");
+        assert!(text.contains(r#"awning_requests_total{site="a",cache="miss"} 1"#), "{text}");
+    }
+
+    #[test]
     fn counts_are_rendered_as_prometheus_text() {
         let metrics = Metrics::default();
         metrics.counter("awning_requests_total", &[("site", "a"), ("cache", "hit")]).increment(2);

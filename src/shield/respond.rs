@@ -29,6 +29,9 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
+/// Fields of most answers, so that their map need not grow.
+const FIELDS: usize = 16;
+
 /// Lets an SVG draw itself, and any document do nothing else.
 const SANDBOX: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
@@ -166,6 +169,7 @@ impl Answer<'_> {
         let mut response = Response::new(if is_head { empty() } else { body(range) });
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        headers.reserve(FIELDS);
         self.put_policy(headers);
         self.put_representation(headers);
         let length = range.map_or(0, |(first, last)| last - first + 1);
