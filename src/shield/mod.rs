@@ -67,7 +67,7 @@ use settings::Settings;
 use site::Site;
 
 pub use cache::{Epoch, Epochs};
-pub use listener::Tunnel;
+pub use listener::{Entry, Tls, TlsError, Tunnel};
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
 pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;

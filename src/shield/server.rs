@@ -11,7 +11,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
@@ -19,15 +19,20 @@ use super::admin;
 use super::body::{RequestBody, ResponseBody, Unstalled};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
-use super::listener::{Endings, Listener, Peer};
+use super::listener::{Endings, Entry, Listener, Peer};
 use super::metrics::Metrics;
 use super::settings::{Admission, Settings};
 use super::{GatedRequest, Shield};
 
 /// How long a visitor may send nothing of a body it announced.
 const BODY_SILENCE_MAX: Duration = Duration::from_secs(20);
+/// How fast it must send the rest: slower than any modem, and a drip is not.
+const BODY_BYTES_PER_SECOND: u32 = 500;
 /// Connections of the admin listener, out of the reserve that visitors leave.
 const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Time that connections get to end by themselves, before those that are left
+/// are treated as at a shutdown.
+const LEAVING_MAX: Duration = Duration::from_secs(120);
 /// Time that tasks get to notice that they were broken off.
 const ABORT: Duration = Duration::from_secs(1);
 
@@ -42,6 +47,18 @@ pub async fn serve(
     tokens: &[SecretString],
     shutdown: CancellationToken,
 ) {
+    serve_by(shield, public, admin, tokens, Entry::default(), shutdown).await;
+}
+
+/// The same, for visitors who come by another `entry` than a plain socket.
+pub async fn serve_by(
+    shield: Arc<Shield>,
+    public: TcpListener,
+    admin: TcpListener,
+    tokens: &[SecretString],
+    entry: Entry,
+    shutdown: CancellationToken,
+) {
     let (config, metrics) = (shield.config(), Arc::clone(&shield.metrics));
     let limit = config.limits.drain;
     let (settled, respondent) = (Arc::clone(&shield), Arc::clone(&shield));
@@ -54,7 +71,7 @@ pub async fn serve(
     shield.set_admin_tokens(tokens);
     let admin_router = admin::router_with(admin::Sources::of(&shield), Arc::clone(&shield.tokens));
     let admin = Front { listener: admin, router: admin_router };
-    let draining = serve_routers(public, admin, &config, &metrics, shutdown);
+    let draining = serve_routers_by(public, admin, entry, &config, &metrics, shutdown);
     let left = limit.saturating_sub(draining.await.elapsed());
     if !shield.drain(left).await {
         tracing::warn!("flights were still under way at the end");
@@ -91,7 +108,8 @@ where
         async move {
             let response = match admitted {
                 Ok(gated) => {
-                    let body = Unstalled::new(request.into_body(), BODY_SILENCE_MAX);
+                    let body = Unstalled::new(request.into_body(), BODY_SILENCE_MAX)
+                        .paced(BODY_BYTES_PER_SECOND);
                     respond(settings, gated, body.boxed_unsync()).await
                 }
                 Err(refusal) => refusal.response(version),
@@ -134,12 +152,26 @@ pub async fn serve_routers(
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Instant {
-    let endings = Endings { graceful: shutdown, ..Endings::default() };
+    serve_routers_by(public, admin, Entry::default(), config, metrics, shutdown).await
+}
+
+/// The same, for visitors who come by `entry`. Operators never do.
+pub async fn serve_routers_by(
+    public: Front,
+    admin: Front,
+    entry: Entry,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Instant {
+    let leaving = entry.leaving.clone();
+    let endings = Endings { graceful: shutdown, leaving, ..Endings::default() };
     let trusted = &config.trusted_proxies;
     let public = Listener::new(
         "awning_connections",
         public.listener,
         public.router,
+        entry,
         &config.limits,
         trusted,
         metrics,
@@ -153,14 +185,28 @@ pub async fn serve_routers(
         "awning_admin_connections",
         admin.listener,
         admin.router,
+        Entry::default(),
         &few,
         trusted,
         metrics,
     );
     tokio::join!(public.run(endings.clone()), admin.run(endings.clone()));
+    leave(&endings).await;
     let began = Instant::now();
     drain(&endings, config.limits.drain).await;
     began
+}
+
+/// Lets connections end by themselves once another process accepts them.
+async fn leave(endings: &Endings) {
+    if endings.leaving.is_cancelled() {
+        endings.tasks.close();
+        tokio::select! {
+            () = endings.tasks.wait() => {}
+            () = endings.graceful.cancelled() => {}
+            () = sleep(LEAVING_MAX) => endings.graceful.cancel(),
+        }
+    }
 }
 
 async fn drain(endings: &Endings, limit: Duration) {
