@@ -38,11 +38,13 @@ const BACKLOG: u32 = 1024;
 /// Run the shield, from the configuration
 ///
 /// SIGTERM and SIGINT let requests in progress finish. SIGHUP reads the
-/// configuration and the certificate again. SIGUSR2 restarts without losing a
-/// request: the same command is started again with the same sockets, and once
-/// it answers this process finishes what it has begun; if it does not, this
-/// process goes on. Sockets of systemd are used when there are any, the one for
-/// visitors first.
+/// configuration, the certificate and the files with secrets again; so does a
+/// change of one of them. A configuration that is wrong changes nothing.
+///
+/// SIGUSR2 restarts without losing a request: the same command is started again
+/// with the same sockets, and once it answers this process finishes what it has
+/// begun; if it does not, this process goes on. Sockets of systemd are used when
+/// there are any, the one for visitors first.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Address for visitors [default: shield.listen]

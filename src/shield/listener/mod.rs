@@ -16,6 +16,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trusted;
 mod tunnel;
 mod vigil;
 mod watched;
@@ -27,7 +28,6 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::FutureExt as _;
-use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +38,7 @@ pub use arrival::Entry;
 pub(crate) use arrival::Secure;
 pub(crate) use connection::{Endings, Peer};
 pub use tls::{Tls, TlsError};
+pub(crate) use trusted::Trusted;
 pub use tunnel::Tunnel;
 
 use self::arrival::{Arrived, Turned};
@@ -75,7 +76,7 @@ impl Listener {
         router: Router,
         entry: Entry,
         limits: &Limits,
-        trusted: &[IpNet],
+        trusted: &Trusted,
         metrics: &Arc<Metrics>,
     ) -> Self {
         let patience =
@@ -88,7 +89,7 @@ impl Listener {
         let roster = Roster::new(
             fitting,
             limits.connections_per_peer_max,
-            trusted.to_vec(),
+            trusted.clone(),
             patience,
             metrics.gauge(gauge, &[]),
         );

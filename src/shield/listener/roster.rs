@@ -8,11 +8,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ipnet::IpNet;
 use metrics::Gauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::trusted::Trusted;
 use super::vigil::{Patience, Vigil};
 
 /// File descriptors that are left to everything that is not a visitor's
@@ -47,7 +47,7 @@ pub(crate) enum Unadmitted {
 pub(crate) struct Roster {
     connections_max: usize,
     per_peer_max: usize,
-    trusted: Vec<IpNet>,
+    trusted: Trusted,
     patience: Patience,
     gauge: Gauge,
     open: Mutex<Open>,
@@ -75,11 +75,11 @@ impl Roster {
     pub(crate) fn new(
         connections_max: usize,
         per_peer_max: usize,
-        trusted: Vec<IpNet>,
+        trusted: impl Into<Trusted>,
         patience: Patience,
         gauge: Gauge,
     ) -> Arc<Self> {
-        let open = Mutex::default();
+        let (open, trusted) = (Mutex::default(), trusted.into());
         Arc::new(Self { connections_max, per_peer_max, trusted, patience, gauge, open })
     }
 
@@ -107,8 +107,7 @@ impl Roster {
 
     /// Whether `peer` is a trusted proxy.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&peer))
+        self.trusted.has(peer)
     }
 
     fn has_room_for(&self, open: &Open, peer: IpAddr) -> bool {
@@ -240,7 +239,7 @@ mod tests {
     };
 
     fn roster(connections_max: usize, per_peer_max: usize) -> Arc<Roster> {
-        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        let trusted = vec!["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()];
         Roster::new(connections_max, per_peer_max, trusted, PATIENCE, Gauge::noop())
     }
 
@@ -319,6 +318,18 @@ mod tests {
         drop(first);
         second.now_of(peer(1)).unwrap();
         assert_eq!(roster.open().peers.len(), 1, "the proxy itself holds nothing");
+    }
+
+    #[tokio::test]
+    async fn who_is_a_trusted_proxy_may_change() {
+        let (named, by) = (Arc::new(Mutex::new(Vec::new())), peer(1));
+        let names = Arc::clone(&named);
+        let trusted = Trusted::by(move |address| names.lock().unwrap().contains(&address));
+        let (roster, now) = (Roster::new(10, 1, trusted, PATIENCE, Gauge::noop()), Instant::now());
+        let _first = roster.admit(by, now).unwrap();
+        assert_eq!(roster.admit(by, now).err(), Some(Unadmitted::PeerFull));
+        named.lock().unwrap().push(by);
+        assert!(roster.admit(by, now).is_ok());
     }
 
     #[tokio::test]

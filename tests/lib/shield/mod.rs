@@ -4,8 +4,11 @@
 mod assets;
 mod collapsing;
 mod conditional;
+mod disk;
 mod faults;
 mod memory;
+mod ranges;
 mod releases;
 mod reload;
 mod stability;
+mod variants;
