@@ -4,6 +4,7 @@
 mod admin;
 mod architecture;
 mod bucket;
+mod entry;
 mod gate;
 mod harness;
 mod listener;

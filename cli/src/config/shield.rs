@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use awning::shield::DiskConfig;
 use ipnet::IpNet;
 
-use super::reader::{Document, Reader};
+use super::reader::{Document, Reader, unknown};
 use super::unit;
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
@@ -32,11 +32,26 @@ pub(crate) struct ShieldSettings {
     pub(crate) disk: Option<DiskConfig>,
     /// Peers whose `X-Forwarded-*` fields are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether those begin each connection with a PROXY protocol header.
+    pub(crate) proxy_protocol: bool,
+    /// The certificate and the key of visitors' connections.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct TlsFiles {
+    /// The chain, the site's own certificate first.
+    pub(crate) certificate: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
 }
 
 /// Reads the table, and the one of the fleet.
 pub(crate) fn read(document: &mut Document<'_>) -> ShieldSettings {
     let (mut table, _) = document.table("shield");
+    let tls = tls(&mut table);
+    let line = table.line_of("proxy_protocol");
     let settings = ShieldSettings {
         listen: table.parsed("listen", address).unwrap_or(([127, 0, 0, 1], 8080).into()),
         admin_listen: table
@@ -45,13 +60,44 @@ pub(crate) fn read(document: &mut Document<'_>) -> ShieldSettings {
         memory_bytes_max: table.parsed("memory", memory).unwrap_or(DEFAULT_MEMORY),
         disk: disk(&mut table),
         trusted_proxies: table.parsed_list("trusted_proxies", network).unwrap_or_default(),
+        proxy_protocol: table.flag("proxy_protocol").unwrap_or(false),
+        tls,
     };
+    if settings.proxy_protocol && settings.trusted_proxies.is_empty() {
+        let message = "`shield.proxy_protocol` lets nobody in but `shield.trusted_proxies`: \
+                       name the proxy there";
+        table.problem(line, message);
+    }
     table.finish();
 
     let (mut fleet, _) = document.table("fleet");
     fleet.without_effect("redis");
     fleet.finish();
     settings
+}
+
+fn tls(table: &mut Reader<'_, '_>) -> Option<TlsFiles> {
+    let line = table.line_of("tls");
+    let (mut certificate, mut key) = (None, None);
+    for (name, path, line) in table.texts("tls") {
+        match &*name {
+            "cert" => certificate = Some(PathBuf::from(path)),
+            "key" => key = Some(PathBuf::from(path)),
+            _ => {
+                let name = format!("shield.tls.{name}");
+                table.problem(Some(line), unknown(&name, &["cert", "key"], "key"));
+            }
+        }
+    }
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) if line.is_none() => None,
+        _ => {
+            let message = "`shield.tls` needs both `cert` and `key`: the paths of PEM files";
+            table.problem(line, message);
+            None
+        }
+    }
 }
 
 fn disk(table: &mut Reader<'_, '_>) -> Option<DiskConfig> {

@@ -140,6 +140,11 @@ impl Vigil {
         }
     }
 
+    /// Whether requests share the connection at the same time.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.state().multiplexed
+    }
+
     /// Since when the connection could be closed without breaking anything off.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
