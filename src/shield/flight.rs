@@ -76,6 +76,9 @@ pub(crate) enum Progress<C: Cargo = Objects> {
     Whole(Arc<C::Whole>),
     /// The response is not shared: each client fetches its own.
     Unshared(Arc<Handover<C::Opened>>),
+    /// The body outgrew what is held of it: these pieces are released, and the
+    /// rest is for the first who comes that far.
+    Rest(Vec<Bytes>, Arc<Handover<C::Opened>>),
     /// There is no response, or not all of it.
     Failed(Fault),
 }
@@ -152,12 +155,6 @@ impl<C: Cargo> Flights<C> {
         Ok(Joined::Leader(flight))
     }
 
-    /// Lets nobody join the flight for `key` any more: what it brings was asked
-    /// for too early. It flies on for those who joined before.
-    pub(crate) fn forsake(&self, key: &C::Key) {
-        self.board.flights().remove(key);
-    }
-
     /// Waits until no flight is left.
     pub(crate) async fn drained(&self) {
         self.tasks.close();
@@ -184,6 +181,7 @@ impl<C: Cargo> Clone for Progress<C> {
             Self::Arriving(head, pieces) => Self::Arriving(Arc::clone(head), pieces.clone()),
             Self::Whole(whole) => Self::Whole(Arc::clone(whole)),
             Self::Unshared(handover) => Self::Unshared(Arc::clone(handover)),
+            Self::Rest(pieces, rest) => Self::Rest(pieces.clone(), Arc::clone(rest)),
             Self::Failed(fault) => Self::Failed(*fault),
         }
     }
@@ -213,8 +211,19 @@ impl<C: Cargo> Flight<C> {
         match &*progress {
             Progress::Arriving(_, pieces) => Ok(pieces.get(index).cloned()),
             Progress::Whole(stored) => Ok(C::pieces(stored).get(index).cloned()),
+            Progress::Rest(pieces, _) => Ok(pieces.get(index).cloned()),
             Progress::Failed(fault) => Err(*fault),
             Progress::Waiting | Progress::Unshared(_) => Err(Fault::Unavailable),
+        }
+    }
+}
+
+impl<C: Cargo> Flight<C> {
+    /// What follows the last piece: nothing, or what one client alone may read.
+    pub(crate) fn rest(&self) -> Result<Option<C::Opened>, Fault> {
+        match &*self.progress.borrow() {
+            Progress::Rest(_, rest) => rest.take().map(Some).ok_or(Fault::Overloaded),
+            _ => Ok(None),
         }
     }
 }

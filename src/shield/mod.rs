@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod origin;
 mod pace;
 pub mod page;
+mod pages;
 mod pass_on;
 mod proof;
 mod release;
@@ -60,6 +61,7 @@ use metrics::Metrics;
 use origin::bucket::Bucket;
 use origin::calls::Calls;
 use pace::Pace;
+use pages::Pages;
 use release::Releases;
 use reload::Reloads;
 use route::{Target, route};
@@ -82,6 +84,7 @@ pub struct Shield {
     cache: Arc<Cache>,
     fill: Option<Arc<Fill>>,
     flights: Flights,
+    pages: Arc<Pages>,
     reloads: Reloads,
     tokens: Arc<Tokens>,
     clock: Clock,
@@ -135,6 +138,7 @@ impl Shield {
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             store: store.map(|store| (store, layout)),
+            pages: Pages::new(&cache, &clock, &metrics),
             cache,
             fill,
             flights: Flights::default(),
@@ -254,7 +258,11 @@ impl Shield {
     /// Waits for the flights that are under way, at most this long. Returns
     /// whether all have landed.
     pub async fn drain(&self, at_most: Duration) -> bool {
-        timeout(at_most, self.flights.drained()).await.is_ok()
+        let drained = async {
+            self.flights.drained().await;
+            self.pages.drained().await;
+        };
+        timeout(at_most, drained).await.is_ok()
     }
 
     /// What is counted.

@@ -3,6 +3,7 @@
 
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
+use crate::shield::pages::PageKey;
 use crate::shield::site::SiteId;
 
 /// What selects a stored response.
@@ -19,4 +20,6 @@ pub(crate) enum CacheKey {
         /// The object that the page is made from.
         object: ObjectKey,
     },
+    /// The responses of an upstream for one URI.
+    Upstream(Box<PageKey>),
 }
