@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{ETAG, LAST_MODIFIED};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -140,7 +141,13 @@ impl Pages {
         };
         if let Some((page, reuse)) = stale {
             if response.status() == StatusCode::NOT_MODIFIED && conditional {
-                if let Some(fresh) = self.freshen(sortie, &page, response.headers(), exchange) {
+                // One validator was sent, so a 304 that names none confirms this
+                // response, though it updates nothing (RFC 9111 §4.3.4).
+                let newer = response.headers();
+                let bare = !newer.contains_key(ETAG) && !newer.contains_key(LAST_MODIFIED);
+                let confirmed = || bare.then(|| Arc::clone(&page));
+                let fresh = self.freshen(sortie, &page, newer, exchange).or_else(confirmed);
+                if let Some(fresh) = fresh {
                     return Ok(landed(fresh, How::Freshened));
                 }
                 // It speaks of a response that is not stored (RFC 9111 §4.3.3).

@@ -71,7 +71,9 @@ impl Kept {
 
     fn finish(&mut self) {
         let Some(draft) = self.draft.take() else { return };
-        if draft.length.is_some_and(|length| length != draft.size) {
+        // A part that is not as long as it says is none (RFC 9110 §14.4).
+        let length = draft.head.part.map(|part| part.length()).or(draft.length);
+        if length.is_some_and(|length| length != draft.size) {
             return;
         }
         let Draft { key, head, share, pieces, size, cost, .. } = draft;
