@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use globset::{GlobBuilder, GlobMatcher};
 use ipnet::IpNet;
 use url::Url;
 
 use super::cache::DiskConfig;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
+use crate::semantics::directives::ResponseDirectives;
 
 /// Everything the shield is configured with.
 #[derive(Clone, Debug)]
@@ -37,6 +39,66 @@ pub struct SiteConfig {
     pub public: PublicBase,
     /// Whether the upstream's HTML is rewritten (storefronts only).
     pub rewrite: bool,
+    /// What is kept of the upstream's responses (storefronts only).
+    pub pages: Pages,
+}
+
+/// What a storefront keeps of its upstream's responses. By default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Pages {
+    /// Whether responses are stored, as far as RFC 9111 allows.
+    pub cache: bool,
+    /// What cookies change about that.
+    pub cookies: Cookies,
+    /// Freshness by path for responses that say nothing of it themselves. The
+    /// first rule that matches decides.
+    pub rules: Vec<PageRule>,
+}
+
+/// What cookies change about what is stored.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Cookies {
+    /// A request with any cookie goes to the upstream and is not answered from
+    /// the cache, and a response that sets one is not stored.
+    #[default]
+    Safe,
+    /// Nothing: RFC 9111 alone decides.
+    Rfc,
+}
+
+/// Freshness for the paths that match.
+#[derive(Clone, Debug)]
+pub struct PageRule {
+    matching: GlobMatcher,
+    /// What is taken for the response's own directives.
+    pub directives: ResponseDirectives,
+}
+
+/// A pattern that is none.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{0}` is no pattern for paths, as in /static/**")]
+pub struct PatternError(String);
+
+impl PageRule {
+    /// A rule for the paths that `pattern` matches whole, as they are in the
+    /// URL: `/static/**`. `*` stays within a directory.
+    pub fn new(pattern: &str, cache_control: &str) -> Result<Self, PatternError> {
+        let refuse = || PatternError(pattern.to_owned());
+        if !pattern.starts_with(['/', '*']) {
+            return Err(refuse());
+        }
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        let matching = glob.map_err(|_| refuse())?.compile_matcher();
+        Ok(Self { matching, directives: ResponseDirectives::parse(cache_control) })
+    }
+}
+
+impl Pages {
+    /// What the first rule that matches says of this path.
+    pub fn directives(&self, path: &str) -> Option<&ResponseDirectives> {
+        let rule = self.rules.iter().find(|rule| rule.matching.is_match(path));
+        rule.map(|rule| &rule.directives)
+    }
 }
 
 /// A channel's assets at a place in a site's URL space.

@@ -139,7 +139,7 @@ impl Shield {
                 unshared.answer(&handover).await.map_err(failed)
             }
             Progress::Failed(fault) => Err(failed(fault)),
-            Progress::Waiting => Err(failed(Fault::Unavailable)),
+            Progress::Waiting | Progress::Rest(..) => Err(failed(Fault::Unavailable)),
         }
     }
 }

@@ -3,9 +3,11 @@
 //! A flight is a forward in a task of its own, so it outlives the client that
 //! started it. Clients, the first one included, only watch its progress, and
 //! may read the body while it still arrives. Nothing here knows what is
-//! fetched or how.
+//! fetched or how: a [`Cargo`] says what a flight carries.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,48 +22,81 @@ use super::spool::Spool;
 /// Forwards at a time. Each waits at most for its turn and its timeouts.
 const FLIGHTS_MAX: usize = 4096;
 
+/// What flights carry: their keys, and the forms that a response takes on.
+pub(crate) trait Cargo: Debug + 'static {
+    /// What selects a flight.
+    type Key: Clone + Debug + Eq + Hash + Send + Sync + 'static;
+    /// What is known of a response before its body is.
+    type Head: Debug + Send + Sync + 'static;
+    /// A response that is whole.
+    type Whole: Debug + Send + Sync + 'static;
+    /// A body that is not shared.
+    type Opened: Debug + Send + 'static;
+
+    /// The body of a response that is whole.
+    fn pieces(whole: &Self::Whole) -> &[Bytes];
+}
+
+/// The objects of a bucket.
+#[derive(Debug)]
+pub(crate) struct Objects;
+
+impl Cargo for Objects {
+    type Key = CacheKey;
+    type Head = Head;
+    type Whole = StoredResponse;
+    type Opened = Opened;
+
+    fn pieces(whole: &StoredResponse) -> &[Bytes] {
+        &whole.pieces
+    }
+}
+
 /// The forwards of one shield that are under way.
-#[derive(Debug, Default)]
-pub(crate) struct Flights {
-    board: Arc<Board>,
+#[derive(Debug)]
+pub(crate) struct Flights<C: Cargo = Objects> {
+    board: Arc<Board<C>>,
     tasks: TaskTracker,
 }
 
 /// One forward, seen from a client.
-#[derive(Clone, Debug)]
-pub(crate) struct Flight {
+#[derive(Debug)]
+pub(crate) struct Flight<C: Cargo = Objects> {
     epoch: Epoch,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<Progress<C>>,
 }
 
 /// How far a forward has come.
-#[derive(Clone, Debug)]
-pub(crate) enum Progress {
+#[derive(Debug)]
+pub(crate) enum Progress<C: Cargo = Objects> {
     /// The origin has not answered.
     Waiting,
     /// The body arrives; these pieces are released.
-    Arriving(Arc<Head>, Vec<Bytes>),
+    Arriving(Arc<C::Head>, Vec<Bytes>),
     /// The response is whole and proven. Its pieces begin with those released.
-    Whole(Arc<StoredResponse>),
+    Whole(Arc<C::Whole>),
     /// The response is written to disk, and read from there while it arrives.
     Spooling(Arc<Spool>),
     /// The response is not shared: each client fetches its own.
-    Unshared(Arc<Handover>),
+    Unshared(Arc<Handover<C::Opened>>),
+    /// The body outgrew what is held of it: these pieces are released, and the
+    /// rest is for the first who comes that far.
+    Rest(Vec<Bytes>, Arc<Handover<C::Opened>>),
     /// There is no response, or not all of it.
     Failed(Fault),
 }
 
 /// A body that one client may take over from a forward that is not shared.
-#[derive(Debug, Default)]
-pub(crate) struct Handover(Mutex<Option<Opened>>);
+#[derive(Debug)]
+pub(crate) struct Handover<O = Opened>(Mutex<Option<O>>);
 
 /// What became of a request to join.
 #[derive(Debug)]
-pub(crate) enum Joined<T> {
+pub(crate) enum Joined<T, C: Cargo = Objects> {
     /// It started a flight.
-    Leader(Flight),
+    Leader(Flight<C>),
     /// It shares a flight.
-    Follower(Flight),
+    Follower(Flight<C>),
     /// A flight landed just before, and this is what it brought.
     Landed(T),
 }
@@ -69,17 +104,23 @@ pub(crate) enum Joined<T> {
 /// The forward's side of a flight. Dropping it ends the flight: clients that
 /// still wait see a failure, never a short body.
 #[derive(Debug)]
-pub(crate) struct Takeoff {
+pub(crate) struct Takeoff<C: Cargo = Objects> {
     pub(crate) epoch: Epoch,
-    key: CacheKey,
-    progress: watch::Sender<Progress>,
-    board: Arc<Board>,
+    key: C::Key,
+    progress: watch::Sender<Progress<C>>,
+    board: Arc<Board<C>>,
 }
 
-#[derive(Debug, Default)]
-struct Board(Mutex<HashMap<CacheKey, Flight>>);
+#[derive(Debug)]
+struct Board<C: Cargo>(Mutex<HashMap<C::Key, Flight<C>>>);
 
-impl Flights {
+impl<C: Cargo> Default for Flights<C> {
+    fn default() -> Self {
+        Self { board: Arc::new(Board(Mutex::default())), tasks: TaskTracker::new() }
+    }
+}
+
+impl<C: Cargo> Flights<C> {
     /// Joins the flight for `key`, or starts one.
     ///
     /// A flight from before the newest purge is not joined: what it brings
@@ -88,11 +129,11 @@ impl Flights {
     /// either joined or found in the cache, never flown again.
     pub(crate) fn join<T, F>(
         &self,
-        key: &CacheKey,
+        key: &C::Key,
         epochs: &Epochs,
         landed: impl FnOnce() -> Option<T>,
-        forward: impl FnOnce(Takeoff) -> F,
-    ) -> Result<Joined<T>, Fault>
+        forward: impl FnOnce(Takeoff<C>) -> F,
+    ) -> Result<Joined<T, C>, Fault>
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -124,16 +165,35 @@ impl Flights {
     }
 }
 
-impl Board {
-    fn flights(&self) -> MutexGuard<'_, HashMap<CacheKey, Flight>> {
+impl<C: Cargo> Board<C> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<C::Key, Flight<C>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Flight {
+impl<C: Cargo> Clone for Flight<C> {
+    fn clone(&self) -> Self {
+        Self { epoch: self.epoch, progress: self.progress.clone() }
+    }
+}
+
+impl<C: Cargo> Clone for Progress<C> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Waiting => Self::Waiting,
+            Self::Arriving(head, pieces) => Self::Arriving(Arc::clone(head), pieces.clone()),
+            Self::Whole(whole) => Self::Whole(Arc::clone(whole)),
+            Self::Unshared(handover) => Self::Unshared(Arc::clone(handover)),
+            Self::Rest(pieces, rest) => Self::Rest(pieces.clone(), Arc::clone(rest)),
+            Self::Failed(fault) => Self::Failed(*fault),
+        }
+    }
+}
+
+impl<C: Cargo> Flight<C> {
     /// Waits until the origin's answer is known: never [`Progress::Waiting`].
-    pub(crate) async fn answered(&mut self) -> Progress {
-        let answered = |progress: &Progress| !matches!(progress, Progress::Waiting);
+    pub(crate) async fn answered(&mut self) -> Progress<C> {
+        let answered = |progress: &Progress<C>| !matches!(progress, Progress::Waiting);
         match self.progress.wait_for(answered).await {
             Ok(progress) => progress.clone(),
             // The task ended without a word: it panicked.
@@ -143,7 +203,7 @@ impl Flight {
 
     /// Waits for the piece at `index`; `None` behind the last one.
     pub(crate) async fn piece(&mut self, index: usize) -> Result<Option<Bytes>, Fault> {
-        let there = |progress: &Progress| match progress {
+        let there = |progress: &Progress<C>| match progress {
             Progress::Waiting => false,
             Progress::Arriving(_, pieces) => pieces.len() > index,
             _ => true,
@@ -153,7 +213,8 @@ impl Flight {
         };
         match &*progress {
             Progress::Arriving(_, pieces) => Ok(pieces.get(index).cloned()),
-            Progress::Whole(stored) => Ok(stored.pieces.get(index).cloned()),
+            Progress::Whole(stored) => Ok(C::pieces(stored).get(index).cloned()),
+            Progress::Rest(pieces, _) => Ok(pieces.get(index).cloned()),
             Progress::Failed(fault) => Err(*fault),
             Progress::Waiting | Progress::Unshared(_) | Progress::Spooling(_) => {
                 Err(Fault::Unavailable)
@@ -162,9 +223,19 @@ impl Flight {
     }
 }
 
-impl Takeoff {
+impl<C: Cargo> Flight<C> {
+    /// What follows the last piece: nothing, or what one client alone may read.
+    pub(crate) fn rest(&self) -> Result<Option<C::Opened>, Fault> {
+        match &*self.progress.borrow() {
+            Progress::Rest(_, rest) => rest.take().map(Some).ok_or(Fault::Overloaded),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl<C: Cargo> Takeoff<C> {
     /// The body begins to arrive.
-    pub(crate) fn arriving(&self, head: Head) {
+    pub(crate) fn arriving(&self, head: C::Head) {
         self.progress.send_replace(Progress::Arriving(Arc::new(head), Vec::new()));
     }
 
@@ -185,7 +256,7 @@ impl Takeoff {
 
     /// Ends the flight. Who comes after its end was told does not join it: a
     /// failure is shared by those who waited, and by nobody else.
-    pub(crate) fn land(self, end: Progress) {
+    pub(crate) fn land(self, end: Progress<C>) {
         self.leave_board();
         self.progress.send_replace(end);
     }
@@ -202,19 +273,25 @@ impl Takeoff {
     }
 }
 
-impl Drop for Takeoff {
+impl<C: Cargo> Drop for Takeoff<C> {
     fn drop(&mut self) {
         self.leave_board();
     }
 }
 
-impl Handover {
-    pub(crate) fn of(opened: Opened) -> Self {
+impl<O> Default for Handover<O> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<O> Handover<O> {
+    pub(crate) fn of(opened: O) -> Self {
         Self(Mutex::new(Some(opened)))
     }
 
     /// The body, for the first who asks.
-    pub(crate) fn take(&self) -> Option<Opened> {
+    pub(crate) fn take(&self) -> Option<O> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -49,11 +49,15 @@ impl Shield {
             return super::generated(http::StatusCode::BAD_GATEWAY, "no-storefront");
         };
         let rewriting = rewriting(site, &request, releases);
-        match storefront.forward(request, body, rewriting).await {
-            Ok(response) => {
+        let answered = match site.config.pages.cache {
+            true => self.pages.answer(site, storefront, request, body, rewriting).await,
+            false => storefront.forward(request, body, rewriting).await.map(|response| {
                 let status = bypassed(response.status());
                 (response, status)
-            }
+            }),
+        };
+        match answered {
+            Ok(delivered) => delivered,
             Err(error) => {
                 tracing::warn!(site = site.name(), error = &error as &dyn std::error::Error);
                 (error.response(), error.cache_status())

@@ -21,6 +21,7 @@ mod multipart;
 pub mod origin;
 mod pace;
 pub mod page;
+mod pages;
 mod pass_on;
 mod proof;
 mod recall;
@@ -67,6 +68,7 @@ use metrics::{Counters, Metrics};
 use origin::bucket::Bucket;
 use origin::calls::Calls;
 use pace::Pace;
+use pages::Pages;
 use release::Releases;
 use reload::Reloads;
 use route::{Target, route};
@@ -91,6 +93,7 @@ pub struct Shield {
     cache: Arc<Cache>,
     fill: Option<Arc<Fill>>,
     flights: Flights,
+    pages: Arc<Pages>,
     reloads: Reloads,
     tokens: Arc<Tokens>,
     coder: Arc<Coder>,
@@ -154,6 +157,7 @@ impl Shield {
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             store: store.map(|store| (store, layout)),
+            pages: Pages::new(&cache, &clock, &metrics),
             cache,
             fill,
             flights: Flights::default(),
@@ -281,6 +285,7 @@ impl Shield {
     pub async fn drain(&self, at_most: Duration) -> bool {
         let ending = async {
             self.flights.drained().await;
+            self.pages.drained().await;
             if let Some(disk) = &self.cache.disk {
                 disk.flush().await;
             }

@@ -162,6 +162,7 @@ impl Up {
             assets: vec![MountedChannel { mount: self.mount(settings), channel }],
             public: PublicBase::default(),
             rewrite: true,
+            pages: Default::default(),
         };
         let config = Config {
             sites: vec![site],

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use awning::manifest::Channel;
+use awning::manifest::field::FieldValue;
 use awning::rewrite::PublicBase;
-use awning::shield::config::{MountedChannel, Serve, SiteConfig};
+use awning::shield::config::{Cookies, MountedChannel, PageRule, Pages, Serve, SiteConfig};
 use toml::de::DeTable;
 use url::Url;
 
@@ -46,9 +47,7 @@ fn read_one(
     let rewrite = table.flag("rewrite");
     let public = table.parsed("public_url", PublicBase::parse);
     let mut assets = read_assets(table, publish);
-    for key in ["cache_pages", "cookies", "rule"] {
-        table.without_effect(key);
-    }
+    let pages = read_pages(table);
 
     if !named {
         table.problem(Some(line), "a site needs `hosts` and `serve`");
@@ -77,7 +76,29 @@ fn read_one(
         assets.push(MountedChannel { mount, channel });
     }
     let public = public.unwrap_or_else(|| publish.public.clone());
-    Some(SiteConfig { hosts, serve, assets, public, rewrite: rewrite.unwrap_or(true) })
+    Some(SiteConfig { hosts, serve, assets, public, rewrite: rewrite.unwrap_or(true), pages })
+}
+
+/// What is kept of an upstream's responses.
+fn read_pages(table: &mut Reader<'_, '_>) -> Pages {
+    let cache = table.flag("cache_pages").unwrap_or(false);
+    let cookies = table.parsed("cookies", cookies).unwrap_or_default();
+    let mut rules = Vec::new();
+    for (index, (inner, line)) in table.tables("rule").into_iter().enumerate() {
+        let mut reader = table.inner(inner, format!("site.rule[{index}]"));
+        let complete = reader.has("match") && reader.has("cache_control");
+        if !complete {
+            reader.problem(Some(line), "a rule of a site needs `match` and `cache_control`");
+        }
+        let pattern =
+            reader.parsed("match", |text| PageRule::new(text, "").map(|_| text.to_owned()));
+        let value = reader.parsed("cache_control", FieldValue::cache_control);
+        if let (Some(pattern), Some(value)) = (pattern, value) {
+            rules.extend(PageRule::new(&pattern, value.as_str()));
+        }
+        reader.finish();
+    }
+    Pages { cache, cookies, rules }
 }
 
 fn read_assets(table: &mut Reader<'_, '_>, publish: &PublishSettings) -> Vec<MountedChannel> {
@@ -128,6 +149,14 @@ fn kind(text: &str) -> Result<Kind, String> {
         "release" => Ok(Kind::Release),
         "storefront" => Ok(Kind::Storefront),
         other => Err(format!("`{other}` is none of assets, release, storefront")),
+    }
+}
+
+fn cookies(text: &str) -> Result<Cookies, String> {
+    match text {
+        "safe" => Ok(Cookies::Safe),
+        "rfc" => Ok(Cookies::Rfc),
+        other => Err(format!("`{other}` is none of safe, rfc")),
     }
 }
 

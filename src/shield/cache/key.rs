@@ -4,6 +4,7 @@
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
 use crate::semantics::encoding::Coding;
+use crate::shield::pages::PageKey;
 use crate::shield::site::SiteId;
 
 /// What selects a stored response.
@@ -28,4 +29,6 @@ pub(crate) enum CacheKey {
         /// which is a key for flights only.
         coding: Option<Coding>,
     },
+    /// The responses of an upstream for one URI.
+    Upstream(Box<PageKey>),
 }

@@ -10,6 +10,7 @@ use moka::sync::Cache;
 use super::key::CacheKey;
 use super::stored::StoredResponse;
 use crate::shield::metrics::Metrics;
+use crate::shield::pages::Variants;
 
 /// Stored responses by key.
 #[derive(Debug)]
@@ -25,7 +26,13 @@ pub(crate) struct Memory {
 #[derive(Debug)]
 struct Slot {
     weight: u32,
-    stored: Mutex<Option<Arc<StoredResponse>>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Object(Arc<StoredResponse>),
+    Pages(Arc<Variants>),
 }
 
 impl Memory {
@@ -45,7 +52,27 @@ impl Memory {
     }
 
     pub(crate) fn get(&self, key: &CacheKey) -> Option<Arc<StoredResponse>> {
-        self.responses.get(key)?.stored()
+        match self.responses.get(key)?.kept()? {
+            Kept::Object(stored) => Some(stored),
+            Kept::Pages(_) => None,
+        }
+    }
+
+    /// The responses of an upstream that are stored for one URI.
+    pub(crate) fn pages(&self, key: &CacheKey) -> Option<Arc<Variants>> {
+        match self.responses.get(key)?.kept()? {
+            Kept::Pages(variants) => Some(variants),
+            Kept::Object(_) => None,
+        }
+    }
+
+    /// Stores the responses of an upstream for one URI in place of those that
+    /// were stored. Who does so sees to their order.
+    pub(crate) fn put_pages(&self, key: CacheKey, variants: Arc<Variants>) {
+        let slot = Slot::of(variants.weight(), Kept::Pages(variants));
+        self.responses.insert(key, Arc::new(slot));
+        self.responses.run_pending_tasks();
+        self.count_up();
     }
 
     /// Stores a response, unless one of a newer epoch is there: a fill that a
@@ -53,7 +80,7 @@ impl Memory {
     pub(crate) fn put(&self, key: CacheKey, stored: Arc<StoredResponse>) {
         let newer = |there: &StoredResponse| there.fill_epoch > stored.fill_epoch;
         if !self.get(&key).is_some_and(|there| newer(&there)) {
-            self.responses.insert(key, Arc::new(Slot::of(stored)));
+            self.responses.insert(key, Arc::new(Slot::of(stored.weight(), Kept::Object(stored))));
         }
         // Evicts now: the bytes of what is evicted belong to the next fill.
         self.responses.run_pending_tasks();
@@ -68,19 +95,19 @@ impl Memory {
 }
 
 impl Slot {
-    fn of(stored: Arc<StoredResponse>) -> Self {
-        let weight = u32::try_from(stored.weight()).unwrap_or(u32::MAX);
-        Self { weight, stored: Mutex::new(Some(stored)) }
+    fn of(weight: u64, kept: Kept) -> Self {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        Self { weight, kept: Mutex::new(Some(kept)) }
     }
 
-    fn stored(&self) -> Option<Arc<StoredResponse>> {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn empty(&self) {
-        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Not under the lock: this may give back memory, and wake who waits for it.
-        drop(stored);
+        drop(kept);
     }
 }
 

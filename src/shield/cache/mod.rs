@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::metrics::Metrics;
+use super::pages::Variants;
 use absent::Absent;
 use memory::Memory;
 
@@ -80,6 +81,16 @@ impl Cache {
     /// Stores what a fill brought.
     pub(crate) fn put(&self, key: CacheKey, stored: Arc<StoredResponse>) {
         self.memory.put(key, stored);
+    }
+
+    /// The responses of an upstream that are stored for one URI, purged or not.
+    pub(crate) fn pages(&self, key: &CacheKey) -> Option<Arc<Variants>> {
+        self.memory.pages(key)
+    }
+
+    /// Stores the responses of an upstream for one URI.
+    pub(crate) fn put_pages(&self, key: CacheKey, variants: Arc<Variants>) {
+        self.memory.put_pages(key, variants);
     }
 
     /// Remembers for a moment that the origin, asked in `epoch`, had nothing.

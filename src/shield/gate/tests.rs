@@ -153,6 +153,7 @@ fn paths_to_assets_mean_the_same_after_decoding() {
         assets: Vec::new(),
         public: PublicBase::parse("/").unwrap(),
         rewrite: false,
+        pages: Default::default(),
     };
     let storefront = Serve::Storefront { upstream: Url::parse("http://127.0.0.1:1").unwrap() };
     for (serve, path, has_body, verdict) in [

@@ -47,6 +47,7 @@ const PURE: &[&str] = &[
     "publish/plan",
     "publish/rules",
     "shield/decide",
+    "shield/pages/choose",
 ];
 
 const IMPURE_PATHS: &[&str] = &[

@@ -39,6 +39,7 @@ pub(crate) fn config(serve: Serve) -> Config {
         assets: Vec::new(),
         public: PublicBase::parse("https://cdn.example.nl").unwrap(),
         rewrite: true,
+        pages: Default::default(),
     };
     Config {
         sites: vec![site],

@@ -241,6 +241,7 @@ pub(crate) fn site(host: &str, serve: Serve, mount: &str) -> SiteConfig {
         assets: vec![MountedChannel { mount: Mount::at(mount), channel: channel() }],
         public: PublicBase::parse(&format!("https://{CDN}")).unwrap(),
         rewrite: true,
+        pages: Default::default(),
     }
 }
 

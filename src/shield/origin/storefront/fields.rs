@@ -56,7 +56,7 @@ const FOR_CACHES: &str =
 
 /// Whether the request went through a shield before: by `CDN-Loop` (RFC 8586),
 /// or by `Via` (RFC 9110 §7.6.3) if something on the way dropped that.
-pub(super) fn is_loop(headers: &HeaderMap) -> bool {
+pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
     let is_self = |name: &str| name.trim().eq_ignore_ascii_case(SELF);
     let by_loop = |element: &str| element.split(';').next().is_some_and(is_self);
     let by_via = |element: &str| element.split_whitespace().nth(1).is_some_and(is_self);
@@ -69,7 +69,7 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
 }
 
 /// The fields that the upstream gets.
-pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> HeaderMap {
+pub(crate) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> HeaderMap {
     let nominated = nominated(&request.headers);
     let tagged = request.headers.contains_key(IF_NONE_MATCH);
     let mut fields = HeaderMap::with_capacity(request.headers.len() + 8);
@@ -113,7 +113,7 @@ pub(super) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
 }
 
 /// The fields that the visitor gets.
-pub(super) fn to_visitor(upstream: &HeaderMap, cache_status: &CacheStatus) -> HeaderMap {
+pub(crate) fn to_visitor(upstream: &HeaderMap, cache_status: &CacheStatus) -> HeaderMap {
     let nominated = nominated(upstream);
     let mut fields = HeaderMap::with_capacity(upstream.len() + 2);
     for (name, value) in upstream {

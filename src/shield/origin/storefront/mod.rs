@@ -6,7 +6,7 @@
 mod addresses;
 mod body;
 mod fault;
-mod fields;
+pub(crate) mod fields;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,14 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections that are kept.
 const POOL_MAX: usize = 64;
 
+/// What an upstream is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+}
+
 /// Forwards requests to one upstream.
 #[derive(Clone, Debug)]
 pub struct Storefront {
@@ -126,15 +134,34 @@ impl Storefront {
         if let Some(upgrade) = &upgrade {
             upgrade.ask(&mut headers);
         }
-        let response = self.fetch(&request, headers, body).await?;
+        let asked = Asked { method: request.method.clone(), target: request.target() };
+        let response = self.fetch(&asked, headers, body).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade.ok_or(StorefrontError::Unfitting)?.join(response);
         }
-        let response = self.passed(response, turn);
+        let mut response = self.answered(response, turn);
+        let status = bypassed(response.status());
+        *response.headers_mut() = fields::to_visitor(response.headers(), &status);
         Ok(match page {
             Some(page) => page.apply(response),
             None => response,
         })
+    }
+
+    /// Asks the upstream, and gives its response as it came: with the fields of
+    /// its connection, and its references as they are.
+    pub(crate) async fn ask(
+        &self,
+        asked: &Asked,
+        headers: HeaderMap,
+        body: RequestBody,
+    ) -> Result<Response<ResponseBody>, StorefrontError> {
+        let turn = self.turn().await?;
+        let response = self.fetch(asked, headers, body).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(StorefrontError::Unfitting);
+        }
+        Ok(self.answered(response, turn))
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, StorefrontError> {
@@ -144,7 +171,7 @@ impl Storefront {
 
     async fn fetch(
         &self,
-        request: &GatedRequest,
+        request: &Asked,
         headers: HeaderMap,
         body: RequestBody,
     ) -> Result<Response<Incoming>, StorefrontError> {
@@ -163,14 +190,14 @@ impl Storefront {
 
     async fn send(
         &self,
-        request: &GatedRequest,
+        request: &Asked,
         headers: HeaderMap,
         body: RequestBody,
     ) -> Result<Response<Incoming>, StorefrontError> {
         let silence = Silence::begin();
         let body = Sent::new(body, silence.clone());
         let broken = body.broken();
-        let uri = format!("http://{}{}", self.authority, request.target());
+        let uri = format!("http://{}{}", self.authority, request.target);
         let mut forward = Request::builder()
             .method(request.method.clone())
             .uri(uri)
@@ -190,14 +217,13 @@ impl Storefront {
         }
     }
 
-    /// The response as it is passed on. It has its turn until its end.
-    fn passed(
+    /// The response with a body that has its turn until its end.
+    fn answered(
         &self,
         response: Response<Incoming>,
         turn: OwnedSemaphorePermit,
     ) -> Response<ResponseBody> {
         let (mut parts, body) = response.into_parts();
-        parts.headers = fields::to_visitor(&parts.headers, &bypassed(parts.status));
         parts.version = Version::default();
         parts.extensions.clear();
         let body = match is_event_stream(&parts.headers) {
@@ -254,7 +280,7 @@ pub(crate) fn bypassed(status: StatusCode) -> CacheStatus {
     CacheStatus::forwarded(Forward::Bypass, Some(status))
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media = value.and_then(|value| value.split(';').next());
     media.is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))

@@ -1,0 +1,116 @@
+//! One request on its way to an upstream, and what of the answer is stored.
+
+use http::header::{
+    CONTENT_LENGTH, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    RANGE, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
+};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
+use http_body::Body as _;
+use url::Url;
+
+use super::key::PageKey;
+use super::stored::PageHead;
+use crate::semantics::directives::ResponseDirectives;
+use crate::semantics::freshness::Exchange;
+use crate::semantics::partial::ContentRange;
+use crate::semantics::reuse::Terms;
+use crate::semantics::storable::{Candidate, Unstorable, may_store, stored_fields};
+use crate::semantics::vary::Vary;
+use crate::shield::body::ResponseBody;
+use crate::shield::cache::Epoch;
+use crate::shield::origin::storefront::{Asked, Storefront, is_event_stream};
+
+/// Fields by which a request wants less than a whole answer.
+pub(crate) const CONDITIONS: [HeaderName; 6] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// A request as it is forwarded.
+#[derive(Clone, Debug)]
+pub(crate) struct Sortie {
+    pub(crate) storefront: Storefront,
+    pub(crate) asked: Asked,
+    pub(crate) key: PageKey,
+    /// The URI that the visitor asked for.
+    pub(crate) target: Url,
+    /// The fields as they are forwarded, conditions included.
+    pub(crate) forwarded: HeaderMap,
+    /// What the site's rules say of the path.
+    pub(crate) rule: Option<ResponseDirectives>,
+    /// Whether a response that sets a cookie is stored.
+    pub(crate) stores_cookies: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) turn: u64,
+}
+
+impl Sortie {
+    /// The fields of a request for the whole.
+    pub(crate) fn unconditional(&self) -> HeaderMap {
+        let mut fields = self.forwarded.clone();
+        for name in &CONDITIONS {
+            fields.remove(name);
+        }
+        fields
+    }
+
+    /// What is to be stored of a response, or why nothing is.
+    pub(crate) fn storable(
+        &self,
+        response: &Parts,
+        body: &ResponseBody,
+        exchange: Exchange,
+    ) -> Result<PageHead, &'static str> {
+        let headers = &response.headers;
+        let terms = Terms::of(response.status, headers, self.rule.as_ref(), exchange);
+        may_store(&Candidate {
+            method: &self.asked.method,
+            target: &self.target,
+            request: &self.forwarded,
+            status: response.status,
+            response: headers,
+            directives: &terms.directives,
+            freshness: &terms.freshness,
+        })
+        .map_err(Unstorable::word)?;
+        let framed =
+            headers.contains_key(TRANSFER_ENCODING) || headers.contains_key(CONTENT_LENGTH);
+        match () {
+            () if !self.stores_cookies && headers.contains_key(SET_COOKIE) => Err("set-cookie"),
+            // That such a body is whole is known to nobody.
+            () if !framed && !body.is_end_stream() => Err("close-delimited"),
+            () if headers.contains_key(TRAILER) => Err("trailers"),
+            () if is_event_stream(headers) => Err("event-stream"),
+            () => Ok(self.head(response.status, headers, terms, exchange)),
+        }
+    }
+
+    /// The head of a stored response, with the fields that are stored.
+    pub(crate) fn head(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        terms: Terms,
+        exchange: Exchange,
+    ) -> PageHead {
+        let fields = stored_fields(headers, &terms.directives, exchange.received);
+        // Those that cannot be read are refused before.
+        let vary = Vary::of(headers).unwrap_or_default();
+        let partial = status == StatusCode::PARTIAL_CONTENT;
+        PageHead {
+            status,
+            fields,
+            selection: vary.select(&self.forwarded),
+            vary,
+            part: partial.then(|| ContentRange::of(headers)).flatten(),
+            terms,
+            exchange,
+            fill_epoch: self.epoch,
+            turn: self.turn,
+        }
+    }
+}
+
+/// The length that a response announces.
+pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
