@@ -17,6 +17,7 @@ use super::metrics::Metrics;
 use absent::Absent;
 use memory::Memory;
 
+pub(crate) use absent::Why;
 pub(crate) use budget::{Budget, Reservation};
 pub use epochs::{Epoch, Epochs};
 pub(crate) use key::CacheKey;
@@ -36,11 +37,8 @@ pub(crate) struct Cache {
 pub(crate) enum Known {
     /// A response.
     Stored(Arc<StoredResponse>),
-    /// That the origin has none.
-    Absent {
-        /// Whether a release listed it when the origin was asked.
-        listed: bool,
-    },
+    /// That the origin, asked a moment ago, gave none.
+    Refused(Why),
     /// Nothing.
     Nothing,
 }
@@ -58,7 +56,7 @@ impl Cache {
         match self.memory.get(key) {
             Some(stored) if self.epochs.usable(stored.fill_epoch) => Known::Stored(stored),
             _ => match self.absent.knows(key, &self.epochs, now) {
-                Some(listed) => Known::Absent { listed },
+                Some(why) => Known::Refused(why),
                 None => Known::Nothing,
             },
         }
@@ -69,9 +67,8 @@ impl Cache {
         self.memory.put(key, stored);
     }
 
-    /// Remembers for a moment that the origin, asked in `epoch`, had nothing.
-    /// `listed`: although a release says that it is there.
-    pub(crate) fn put_absence(&self, key: CacheKey, epoch: Epoch, now: SystemTime, listed: bool) {
-        self.absent.note(key, epoch, now, listed);
+    /// Remembers for a moment that the origin, asked in `epoch`, gave nothing.
+    pub(crate) fn put_refusal(&self, key: CacheKey, epoch: Epoch, now: SystemTime, why: Why) {
+        self.absent.note(key, epoch, now, why);
     }
 }

@@ -6,6 +6,7 @@ mod collapsing;
 mod conditional;
 mod faults;
 mod memory;
+mod origins;
 mod releases;
 mod reload;
 mod stability;
