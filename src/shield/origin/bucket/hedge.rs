@@ -71,8 +71,10 @@ fn p95(mut samples: Vec<u32>) -> Duration {
 mod tests {
     use super::*;
 
+    type Answers = &'static [(usize, u64)];
+
     /// A hedge that saw these many answers of so many milliseconds, in turn.
-    fn after(answers: &[(usize, u64)]) -> Hedge {
+    fn after(answers: Answers) -> Hedge {
         let mut hedge = Hedge::default();
         for (count, millis) in answers {
             for _ in 0..*count {
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn late_is_what_19_of_20_of_the_newest_answers_are_not() {
-        let table: [(&[(usize, u64)], Option<u64>); 7] = [
+        let table: [(Answers, Option<u64>); 7] = [
             (&[], None),
             (&[(SAMPLES - 1, 20)], None),
             (&[(SAMPLES, 20)], Some(20)),
