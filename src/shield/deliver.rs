@@ -98,7 +98,8 @@ impl Shield {
         reason: Forward,
         now: SystemTime,
     ) -> Result<Delivered, Failed> {
-        let failed = |fault| (fault, Some(reason));
+        // Who is kept from an origin that is down was not forwarded to it.
+        let failed = |fault| (fault, (fault != Fault::Down).then_some(reason));
         let fill = self.fill.as_ref().ok_or((Fault::NotFound, None))?;
         let landed = || match decide(self.cache.lookup(&wanted.key, now), wanted, now) {
             Decision::Fetch(_) => None,
@@ -110,7 +111,8 @@ impl Shield {
             Joined::Landed(Decision::Serve(stored)) => {
                 return Ok(hit(request, policy, &stored, now));
             }
-            Joined::Landed(_) => return Err((Fault::NotFound, None)),
+            Joined::Landed(Decision::Refuse(fault)) => return Err((fault, None)),
+            Joined::Landed(Decision::Fetch(_)) => return Err(failed(Fault::Unavailable)),
             Joined::Leader(flight) => (flight, false),
             Joined::Follower(flight) => (flight, true),
         };

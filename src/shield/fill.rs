@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::timeout;
 
-use super::cache::{Cache, ENTRY_BYTES, Head, Reservation, StoredResponse};
+use super::cache::{Cache, ENTRY_BYTES, Head, Reservation, StoredResponse, Why};
 use super::flight::{Progress, Takeoff};
 use super::metrics::Metrics;
 use super::origin::Fault;
@@ -57,10 +57,15 @@ impl Fill {
                 self.cache.put(wanted.key, Arc::clone(stored));
             }
             Progress::Failed(Fault::NotFound) => {
-                let (now, listed) = (self.clock.now(), wanted.published.is_some());
-                self.cache.put_absence(wanted.key, takeoff.epoch, now, listed);
+                let listed = wanted.published.is_some();
+                self.refuse(&wanted, &takeoff, Why::Absent { listed });
             }
-            Progress::Failed(fault) => self.count_failure(&wanted, *fault),
+            Progress::Failed(fault) => {
+                self.count_failure(&wanted, *fault);
+                if fault.is_of_origin() {
+                    self.refuse(&wanted, &takeoff, Why::Failed(*fault));
+                }
+            }
             _ => {}
         }
         takeoff.land(end);
@@ -200,6 +205,11 @@ impl Fill {
             fill_epoch: arrival.takeoff.epoch,
             stored_at: self.clock.now(),
         }
+    }
+
+    /// The next who asks is not the next whom the bucket has to answer.
+    fn refuse(&self, wanted: &Wanted, takeoff: &Takeoff, why: Why) {
+        self.cache.put_refusal(wanted.key.clone(), takeoff.epoch, self.clock.now(), why);
     }
 
     fn count_failure(&self, wanted: &Wanted, fault: Fault) {

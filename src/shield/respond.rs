@@ -275,13 +275,13 @@ pub(crate) fn fault(
             CacheStatus { detail: Some(fault.name()), ..CacheStatus::forwarded(reason, answered) }
         }
         // Nothing was asked: the absence itself was remembered.
-        None => CacheStatus { ttl: None, detail: Some(fault.name()), ..CacheStatus::hit(0) },
+        None if absent => {
+            CacheStatus { ttl: None, detail: Some(fault.name()), ..CacheStatus::hit(0) }
+        }
+        // A failure that was remembered, or an origin that is left alone.
+        None => CacheStatus::generated(fault.name()),
     };
-    let mut response = neutral(fault.status(), &status);
-    if fault == Fault::Overloaded {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
-    }
-    (response, status)
+    (neutral(fault.status(), &status), status)
 }
 
 /// An answer of awning's own, with a few neutral words as its body.

@@ -20,6 +20,7 @@ use super::pages::Variants;
 use absent::Absent;
 use memory::Memory;
 
+pub(crate) use absent::Why;
 pub(crate) use budget::{Budget, Reservation};
 pub(crate) use disk::{CHUNK_BYTES, Chunks, Disk, Entry, Record, Writer};
 pub use disk::{CheckedEntry, Damage, DiskConfig, DiskError, check_entry};
@@ -43,11 +44,8 @@ pub(crate) struct Cache {
 pub(crate) enum Known {
     /// A response.
     Stored(Arc<StoredResponse>),
-    /// That the origin has none.
-    Absent {
-        /// Whether a release listed it when the origin was asked.
-        listed: bool,
-    },
+    /// That the origin, asked a moment ago, gave none.
+    Refused(Why),
     /// Nothing.
     Nothing,
 }
@@ -72,7 +70,7 @@ impl Cache {
         match self.memory.get(key) {
             Some(stored) if self.epochs.usable(stored.fill_epoch) => Known::Stored(stored),
             _ => match self.absent.knows(key, &self.epochs, now) {
-                Some(listed) => Known::Absent { listed },
+                Some(why) => Known::Refused(why),
                 None => Known::Nothing,
             },
         }
@@ -93,9 +91,8 @@ impl Cache {
         self.memory.put_pages(key, variants);
     }
 
-    /// Remembers for a moment that the origin, asked in `epoch`, had nothing.
-    /// `listed`: although a release says that it is there.
-    pub(crate) fn put_absence(&self, key: CacheKey, epoch: Epoch, now: SystemTime, listed: bool) {
-        self.absent.note(key, epoch, now, listed);
+    /// Remembers for a moment that the origin, asked in `epoch`, gave nothing.
+    pub(crate) fn put_refusal(&self, key: CacheKey, epoch: Epoch, now: SystemTime, why: Why) {
+        self.absent.note(key, epoch, now, why);
     }
 }

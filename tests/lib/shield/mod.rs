@@ -7,6 +7,7 @@ mod conditional;
 mod disk;
 mod faults;
 mod memory;
+mod origins;
 mod ranges;
 mod releases;
 mod reload;
