@@ -48,6 +48,7 @@ impl Served {
         let config = Config {
             sites: settings.sites,
             memory_bytes_max: settings.shield.memory_bytes_max,
+            disk: settings.shield.disk,
             trusted_proxies: settings.shield.trusted_proxies,
             limits: Limits::standard(),
         };

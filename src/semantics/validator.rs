@@ -12,6 +12,9 @@ use crate::asset::Fingerprint;
 
 /// A strong entity tag: the fingerprint of the content without its coding,
 /// and the coding. `"v4jutopv7gq2nica"`, `"v4jutopv7gq2nica-br"`.
+///
+/// Of a coding that was made after publishing, the fingerprint goes on with
+/// that of its bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EntityTag {
     /// The fingerprint of the content in no coding.
@@ -108,11 +111,9 @@ fn held_by(given: &Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
         Some((content, suffix)) => (content, Some(suffix)),
         None => (opaque, None),
     };
-    let same = content == tag.content.as_str();
-    same.then(|| EntityTag {
-        content: tag.content.clone(),
-        coding: suffix.and_then(Coding::from_name),
-    })
+    let content = Fingerprint::parse(content)?;
+    let same = content.is_of_same_content(&tag.content);
+    same.then(|| EntityTag { content, coding: suffix.and_then(Coding::from_name) })
 }
 
 /// The members of all fields of this name; reading stops at what is not a tag.
@@ -179,6 +180,16 @@ mod tests {
             (r#""abcdefghijklmn23""#, held(None)),
             (r#"W/"abcdefghijklmn23-gzip""#, held(Some(Coding::Gzip))),
             (r#""other", "a,b" , "abcdefghijklmn23""#, held(None)),
+            (r#"W/"other",W/"abcdefghijklmn23-zstd", ""#, held(Some(Coding::Zstd))),
+            // Suffixes of proxies: the content is the same, the coding is theirs.
+            (r#""abcdefghijklmn23--gzip""#, held(None)),
+            (r#""abcdefghijklmn23-df""#, held(None)),
+            (r#""abcdefghijklmn23-br-gzip""#, held(None)),
+            (r#"w/"abcdefghijklmn23""#, Precondition::Proceed),
+            (r#""abcdefghijklmn23;gzip""#, Precondition::Proceed),
+            (r#""ABCDEFGHIJKLMN23""#, Precondition::Proceed),
+            (r#""-br""#, Precondition::Proceed),
+            (r#""""#, Precondition::Proceed),
             ("*", held(Some(Coding::Br))),
             (r#""abcdefghijklmn24""#, Precondition::Proceed),
             (r#""abcdefghijklmn23"#, Precondition::Proceed),
@@ -188,6 +199,26 @@ mod tests {
         for (field, expected) in table {
             check(&[("if-none-match", field)], &expected);
         }
+    }
+
+    #[test]
+    fn a_coding_that_was_made_later_is_of_the_same_content_and_of_other_bytes() {
+        let plain = tag(Some(Coding::Br));
+        let content = plain.content.with(&crate::asset::Digest::of(b"made"));
+        let made = EntityTag { content, coding: Some(Coding::Br) };
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, made.to_header());
+        let held = Precondition::NotModified(made.clone());
+        assert_eq!(evaluate(&headers, &plain, None), held);
+        assert_eq!(evaluate(&headers, &tag(None), None), held);
+        headers.insert(IF_NONE_MATCH, tag(None).to_header());
+        assert_eq!(evaluate(&headers, &made, None), Precondition::NotModified(tag(None)));
+
+        headers.clear();
+        headers.insert(IF_MATCH, plain.to_header());
+        assert_eq!(evaluate(&headers, &made, None), Precondition::Failed);
+        assert!(!if_range_holds(&plain.to_string(), &made, None));
+        assert!(if_range_holds(&made.to_string(), &made, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use super::cache::DiskConfig;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
 
@@ -15,6 +16,8 @@ pub struct Config {
     pub sites: Vec<SiteConfig>,
     /// Bound on the bytes of cached and in-flight bodies together.
     pub memory_bytes_max: u64,
+    /// Where responses are kept beyond memory and beyond the process.
+    pub disk: Option<DiskConfig>,
     /// Peers whose `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Limits on connections and requests.

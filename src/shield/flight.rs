@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::cache::{CacheKey, Epoch, Epochs, Head, StoredResponse};
 use super::origin::Fault;
 use super::origin::bucket::Opened;
+use super::spool::Spool;
 
 /// Forwards at a time. Each waits at most for its turn and its timeouts.
 const FLIGHTS_MAX: usize = 4096;
@@ -42,6 +43,8 @@ pub(crate) enum Progress {
     Arriving(Arc<Head>, Vec<Bytes>),
     /// The response is whole and proven. Its pieces begin with those released.
     Whole(Arc<StoredResponse>),
+    /// The response is written to disk, and read from there while it arrives.
+    Spooling(Arc<Spool>),
     /// The response is not shared: each client fetches its own.
     Unshared(Arc<Handover>),
     /// There is no response, or not all of it.
@@ -152,7 +155,9 @@ impl Flight {
             Progress::Arriving(_, pieces) => Ok(pieces.get(index).cloned()),
             Progress::Whole(stored) => Ok(stored.pieces.get(index).cloned()),
             Progress::Failed(fault) => Err(*fault),
-            Progress::Waiting | Progress::Unshared(_) => Err(Fault::Unavailable),
+            Progress::Waiting | Progress::Unshared(_) | Progress::Spooling(_) => {
+                Err(Fault::Unavailable)
+            }
         }
     }
 }
@@ -161,6 +166,11 @@ impl Takeoff {
     /// The body begins to arrive.
     pub(crate) fn arriving(&self, head: Head) {
         self.progress.send_replace(Progress::Arriving(Arc::new(head), Vec::new()));
+    }
+
+    /// The body begins to arrive on disk.
+    pub(crate) fn spooling(&self, spool: Arc<Spool>) {
+        self.progress.send_replace(Progress::Spooling(spool));
     }
 
     /// Releases the pieces of the body that have arrived: those released

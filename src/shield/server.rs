@@ -19,7 +19,7 @@ use super::admin;
 use super::body::{RequestBody, ResponseBody, Unstalled};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
-use super::listener::{Endings, Listener, Peer};
+use super::listener::{Endings, Listener, Peer, Trusted};
 use super::metrics::Metrics;
 use super::settings::{Admission, Settings};
 use super::{GatedRequest, Shield};
@@ -54,7 +54,11 @@ pub async fn serve(
     shield.set_admin_tokens(tokens);
     let admin_router = admin::router_with(admin::Sources::of(&shield), Arc::clone(&shield.tokens));
     let admin = Front { listener: admin, router: admin_router };
-    let draining = serve_routers(public, admin, &config, &metrics, shutdown);
+    let trusting = Arc::clone(&shield);
+    let trusted = Trusted::by(move |address| {
+        gate::forwarded::is_trusted(&trusting.settings().config().trusted_proxies, address)
+    });
+    let draining = listen(public, admin, &config.limits, &trusted, &metrics, shutdown);
     let left = limit.saturating_sub(draining.await.elapsed());
     if !shield.drain(left).await {
         tracing::warn!("flights were still under way at the end");
@@ -134,20 +138,31 @@ pub async fn serve_routers(
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Instant {
+    let trusted = Trusted::from(config.trusted_proxies.clone());
+    listen(public, admin, &config.limits, &trusted, metrics, shutdown).await
+}
+
+async fn listen(
+    public: Front,
+    admin: Front,
+    limits: &Limits,
+    trusted: &Trusted,
+    metrics: &Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Instant {
     let endings = Endings { graceful: shutdown, ..Endings::default() };
-    let trusted = &config.trusted_proxies;
     let public = Listener::new(
         "awning_connections",
         public.listener,
         public.router,
-        &config.limits,
+        limits,
         trusted,
         metrics,
     );
     let few = Limits {
         connections_max: ADMIN_CONNECTIONS_MAX,
         connections_per_peer_max: ADMIN_CONNECTIONS_MAX,
-        ..config.limits.clone()
+        ..limits.clone()
     };
     let admin = Listener::new(
         "awning_admin_connections",
@@ -159,7 +174,7 @@ pub async fn serve_routers(
     );
     tokio::join!(public.run(endings.clone()), admin.run(endings.clone()));
     let began = Instant::now();
-    drain(&endings, config.limits.drain).await;
+    drain(&endings, limits.drain).await;
     began
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::cache::DiskError;
 use super::config::{Config, Serve, SiteConfig};
 use super::forward::storefront;
 use super::metrics::Metrics;
@@ -42,6 +43,9 @@ pub enum ConfigError {
     /// An upstream that cannot be forwarded to.
     #[error("a site cannot be a storefront")]
     Upstream(#[from] UpstreamError),
+    /// The disk tier cannot be used.
+    #[error("the disk tier cannot be used")]
+    Disk(#[from] DiskError),
     /// Too little memory.
     #[error("{0} bytes of memory are less than {MEMORY_BYTES_MIN}")]
     Memory(u64),
@@ -199,5 +203,52 @@ fn check(
     match site.hosts.iter().find(|host| hosts.find(host) != Some(number)) {
         Some(host) => Err(ConfigError::SharedHost(host.clone())),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rewrite::PublicBase;
+    use crate::shield::config::MountedChannel;
+
+    fn shop() -> SiteConfig {
+        let channel = Channel::parse("production").unwrap();
+        SiteConfig {
+            hosts: vec!["www.example.nl".into()],
+            serve: Serve::Storefront { upstream: Url::parse("http://shop:8000").unwrap() },
+            assets: vec![MountedChannel { mount: Mount::at("/static/"), channel }],
+            public: PublicBase::parse("https://cdn.example.nl").unwrap(),
+            rewrite: true,
+        }
+    }
+
+    #[test]
+    fn a_site_with_another_policy_is_another_site() {
+        let id = SiteId::of(&shop());
+        let changes: [fn(&mut SiteConfig); 8] = [
+            |site| site.hosts[0] = "shop.example.nl".into(),
+            |site| site.hosts.insert(0, "shop.example.nl".into()),
+            |site| {
+                site.serve = Serve::Storefront { upstream: Url::parse("http://b:8000").unwrap() };
+            },
+            |site| site.serve = Serve::Release,
+            |site| site.assets[0].mount = Mount::at("/assets/"),
+            |site| site.assets[0].channel = Channel::parse("next").unwrap(),
+            |site| site.public = PublicBase::parse("https://cdn.example.com").unwrap(),
+            |site| site.rewrite = false,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = shop();
+            change(&mut other);
+            assert_ne!(SiteId::of(&other), id, "change {number}");
+        }
+    }
+
+    #[test]
+    fn a_site_with_more_hosts_is_the_same_site() {
+        let mut more = shop();
+        more.hosts.push("example.nl".into());
+        assert_eq!(SiteId::of(&more), SiteId::of(&shop()));
     }
 }

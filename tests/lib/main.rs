@@ -10,6 +10,7 @@ mod listener;
 mod publish;
 mod rewrite;
 mod s3_store;
+mod semantics_oracle;
 mod serve;
 mod shield;
 mod store_contract;

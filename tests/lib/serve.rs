@@ -96,6 +96,19 @@ async fn pages_of_both_kinds_name_assets_that_are_served() {
 }
 
 #[tokio::test]
+async fn options_that_go_no_further_are_answered_by_the_shield() {
+    let street = Street::open().await;
+    for (method, forwards, asked) in
+        [("OPTIONS", "0", 0), ("OPTIONS", "1", 1), ("OPTIONS", "none", 2), ("GET", "0", 3)]
+    {
+        let fields = format!("Host: {SHOP}\r\nMax-Forwards: {forwards}\r\n");
+        let answer = ask(street.public, format!("{method} / HTTP/1.1\r\n{fields}\r\n")).await;
+        assert!(matches!(answer.status, 200 | 204), "{method} {forwards}: {}", answer.status);
+        assert_eq!(street.upstream.count(), asked, "{method} {forwards}");
+    }
+}
+
+#[tokio::test]
 async fn a_storefront_without_a_release_passes_its_pages_as_they_are() {
     let street = Street::open().await;
     let page = street.visit(SHOP, "/").await;

@@ -30,6 +30,9 @@ pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
 const BACKLOG: u32 = 1024;
 
 /// Run the shield, from the configuration
+///
+/// SIGHUP reads the configuration and the files with secrets again; so does a
+/// change of one of them. A configuration that is wrong changes nothing.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Address for visitors [default: shield.listen]

@@ -1,6 +1,8 @@
 //! Preconditions of requests, evaluated by a cache against a stored response
 //! of an upstream whose validators mean nothing to it (RFC 9110 §13,
-//! RFC 9111 §4.3.2). For awning's own tags see [`super::validator`].
+//! RFC 9111 §4.3.2).
+//!
+//! For awning's own tags see [`super::validator`].
 
 use std::time::{Duration, SystemTime};
 
@@ -66,8 +68,10 @@ impl<'a> Tag<'a> {
 }
 
 /// Evaluates the preconditions of a request against a stored response, in the
-/// order of RFC 9110 §13.2.2. They count only for a success (§13.2.1).
-/// `received` is when the response was stored or last freshened.
+/// order of RFC 9110 §13.2.2.
+///
+/// They count only for a success (§13.2.1). `received` is when the response was
+/// stored or last freshened.
 pub fn evaluate(
     request: &HeaderMap,
     status: StatusCode,
@@ -119,7 +123,8 @@ pub fn not_modified_fields(stored: &HeaderMap) -> HeaderMap {
         let of_content = name.as_str().starts_with("content-")
             && !name.as_str().starts_with("content-security-policy")
             && *name != CONTENT_LOCATION;
-        !of_content && !(tagged && *name == LAST_MODIFIED)
+        let spare = tagged && *name == LAST_MODIFIED;
+        !of_content && !spare
     };
     let fields = stored.iter().filter(|(name, _)| kept(name));
     fields.map(|(name, value)| (name.clone(), value.clone())).collect()

@@ -3,6 +3,7 @@
 
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
+use crate::semantics::encoding::Coding;
 use crate::shield::site::SiteId;
 
 /// What selects a stored response.
@@ -18,5 +19,13 @@ pub(crate) enum CacheKey {
         releases: Box<[Option<ReleaseId>]>,
         /// The object that the page is made from.
         object: ObjectKey,
+    },
+    /// What the shield makes of an object of the bucket.
+    Made {
+        /// The object without a coding.
+        object: ObjectKey,
+        /// The coding that it is made in; `None` where it is itself decoded,
+        /// which is a key for flights only.
+        coding: Option<Coding>,
     },
 }

@@ -5,9 +5,11 @@
 
 mod absent;
 mod budget;
+mod disk;
 mod epochs;
 mod key;
 mod memory;
+mod saved;
 mod stored;
 
 use std::sync::Arc;
@@ -19,8 +21,11 @@ use memory::Memory;
 
 pub(crate) use absent::Why;
 pub(crate) use budget::{Budget, Reservation};
-pub use epochs::{Epoch, Epochs};
+pub(crate) use disk::{CHUNK_BYTES, Chunks, Disk, Entry, Record, Writer};
+pub use disk::{CheckedEntry, Damage, DiskConfig, DiskError, check_entry};
+pub use epochs::{Epoch, EpochNotKept, Epochs};
 pub(crate) use key::CacheKey;
+pub(crate) use saved::SavedHead;
 pub(crate) use stored::{ENTRY_BYTES, Head, StoredResponse};
 
 /// The cache of one shield.
@@ -28,8 +33,9 @@ pub(crate) use stored::{ENTRY_BYTES, Head, StoredResponse};
 pub(crate) struct Cache {
     memory: Memory,
     absent: Absent,
-    pub(crate) epochs: Epochs,
+    pub(crate) epochs: Arc<Epochs>,
     pub(crate) budget: Budget,
+    pub(crate) disk: Option<Disk>,
 }
 
 /// What the cache knows under a key, as far as it may be used.
@@ -44,11 +50,18 @@ pub(crate) enum Known {
 }
 
 impl Cache {
-    /// A cache that keeps bodies in flight and stored within `bytes_max`.
-    pub(crate) fn new(bytes_max: u64, metrics: &Metrics) -> Self {
+    /// A cache that keeps bodies in flight and stored within `bytes_max` of
+    /// memory, and on `disk` where there is one.
+    pub(crate) fn new(
+        bytes_max: u64,
+        disk: Option<&DiskConfig>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, DiskError> {
         let budget = Budget::new(bytes_max, metrics);
         let memory = Memory::new(budget.cached_bytes_max(), metrics);
-        Self { memory, absent: Absent::default(), epochs: Epochs::default(), budget }
+        let epochs = Arc::<Epochs>::default();
+        let disk = disk.map(|disk| Disk::open(disk, Arc::clone(&epochs), metrics)).transpose()?;
+        Ok(Self { memory, absent: Absent::default(), epochs, budget, disk })
     }
 
     /// What is known under `key` and not purged since.

@@ -18,7 +18,7 @@ pub(crate) const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto"
 const CHAIN_MAX: usize = 32;
 
 /// Whether `address` belongs to a trusted proxy.
-pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+pub(crate) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|net| net.contains(&address))
 }

@@ -9,6 +9,7 @@ mod roster;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod tunnel;
 mod vigil;
 mod watched;
@@ -22,7 +23,6 @@ use axum::Router;
 use futures_util::FutureExt as _;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
-use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +30,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use connection::{Endings, Peer};
+pub(crate) use trusted::Trusted;
 pub use tunnel::Tunnel;
 
 use self::connection::{Ended, protocol, serve_connection};
@@ -64,7 +65,7 @@ impl Listener {
         tcp: TcpListener,
         router: Router,
         limits: &Limits,
-        trusted: &[IpNet],
+        trusted: &Trusted,
         metrics: &Arc<Metrics>,
     ) -> Self {
         let patience =
@@ -77,7 +78,7 @@ impl Listener {
         let roster = Roster::new(
             fitting,
             limits.connections_per_peer_max,
-            trusted.to_vec(),
+            trusted.clone(),
             patience,
             metrics.gauge(gauge, &[]),
         );

@@ -8,11 +8,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ipnet::IpNet;
 use metrics::Gauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::trusted::Trusted;
 use super::vigil::{Patience, Vigil};
 
 /// File descriptors that are left to everything that is not a visitor's
@@ -47,7 +47,7 @@ pub(crate) enum Unadmitted {
 pub(crate) struct Roster {
     connections_max: usize,
     per_peer_max: usize,
-    trusted: Vec<IpNet>,
+    trusted: Trusted,
     patience: Patience,
     gauge: Gauge,
     open: Mutex<Open>,
@@ -75,11 +75,11 @@ impl Roster {
     pub(crate) fn new(
         connections_max: usize,
         per_peer_max: usize,
-        trusted: Vec<IpNet>,
+        trusted: impl Into<Trusted>,
         patience: Patience,
         gauge: Gauge,
     ) -> Arc<Self> {
-        let open = Mutex::default();
+        let (open, trusted) = (Mutex::default(), trusted.into());
         Arc::new(Self { connections_max, per_peer_max, trusted, patience, gauge, open })
     }
 
@@ -88,7 +88,7 @@ impl Roster {
         let peer = peer.to_canonical();
         let mut open = self.open();
         let held = open.peers.get(&peer).copied().unwrap_or(0);
-        if held >= self.per_peer_max && !self.trusted.iter().any(|net| net.contains(&peer)) {
+        if held >= self.per_peer_max && !self.trusted.has(peer) {
             return Err(Unadmitted::PeerFull);
         }
         if open.connections.len() >= self.connections_max && !open.shed() {
@@ -204,7 +204,7 @@ mod tests {
     };
 
     fn roster(connections_max: usize, per_peer_max: usize) -> Arc<Roster> {
-        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        let trusted = vec!["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()];
         Roster::new(connections_max, per_peer_max, trusted, PATIENCE, Gauge::noop())
     }
 
@@ -270,6 +270,18 @@ mod tests {
         assert!(roster.admit(peer(2), now).is_ok());
         drop(held);
         assert!(roster.admit(peer(1), now).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_is_a_trusted_proxy_may_change() {
+        let (named, by) = (Arc::new(Mutex::new(Vec::new())), peer(1));
+        let names = Arc::clone(&named);
+        let trusted = Trusted::by(move |address| names.lock().unwrap().contains(&address));
+        let (roster, now) = (Roster::new(10, 1, trusted, PATIENCE, Gauge::noop()), Instant::now());
+        let _first = roster.admit(by, now).unwrap();
+        assert_eq!(roster.admit(by, now).err(), Some(Unadmitted::PeerFull));
+        named.lock().unwrap().push(by);
+        assert!(roster.admit(by, now).is_ok());
     }
 
     #[tokio::test]
