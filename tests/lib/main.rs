@@ -7,6 +7,7 @@ mod bucket;
 mod gate;
 mod harness;
 mod listener;
+mod pages;
 mod publish;
 mod rewrite;
 mod s3_store;
