@@ -9,6 +9,7 @@ mod exit;
 mod failure;
 mod figures;
 mod github;
+mod handover;
 mod interrupt;
 mod logging;
 mod open_files;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use awning::shield::{ReloadError, Reloaded, Shield};
+use awning::shield::{ReloadError, Reloaded, Shield, Tls};
 use awning::store::Renewable;
 use awning::store::s3::{S3Config, S3Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::Context;
 use crate::config::{CONFIG_BYTES_MAX, ConfigError};
-use crate::served::{Served, renewed};
+use crate::served::{Served, renewed, unusable};
 use crate::watch::Watch;
 
 /// How long a configuration is left alone whose channel could not be read.
@@ -40,6 +40,8 @@ pub(crate) struct Reloading<'a> {
     pub(crate) began: Served,
     pub(crate) flags: [Option<std::net::SocketAddr>; 2],
     pub(crate) shield: Arc<Shield>,
+    /// The certificate, which is read again with every change.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// The bucket, and how it is reached now.
     pub(crate) store: Option<(Arc<Renewable>, S3Config)>,
 }
@@ -133,6 +135,11 @@ impl Reloading<'_> {
         let served = self.read().inspect_err(|error| {
             self.shield.reject_config(&error.to_string());
         })?;
+        if let Some(tls) = &self.tls {
+            tls.reload().map_err(|error| unusable(&error)).inspect_err(|error| {
+                self.shield.reject_config(&error.to_string());
+            })?;
+        }
         let fixed = self.began.fixed_in(&served);
         if let (Some((store, before)), Some((newer, _))) = (&mut self.store, &served.store)
             // Credentials for another bucket are of no use at this one.

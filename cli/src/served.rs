@@ -1,15 +1,19 @@
 //! What `awning serve` takes from its configuration, read and checked: when it
 //! starts, and again when the configuration changes.
 
+use std::error::Error as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use awning::asset::KeyLayout;
 use awning::shield::config::{Config, Limits};
+use awning::shield::{Tls, TlsError};
 use awning::store::s3::{Profile, S3Config};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::commands::Context;
-use crate::config::{ConfigError, admin_tokens};
+use crate::config::{ConfigError, TlsFiles, admin_tokens};
 
 /// A whole configuration of `serve`.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub(crate) struct Served {
     pub(crate) tokens: Vec<SecretString>,
     /// How to reach the bucket, and where awning's keys lie in it.
     pub(crate) store: Option<(S3Config, KeyLayout)>,
+    /// Whether proxies say whose connection each one is.
+    pub(crate) proxy_protocol: bool,
+    /// The files of the certificate.
+    pub(crate) tls: Option<TlsFiles>,
     /// Where visitors are served.
     pub(crate) listen: SocketAddr,
     /// Where operators are served.
@@ -48,12 +56,27 @@ impl Served {
         let config = Config {
             sites: settings.sites,
             memory_bytes_max: settings.shield.memory_bytes_max,
+            disk: settings.shield.disk,
             trusted_proxies: settings.shield.trusted_proxies,
             limits: Limits::standard(),
         };
         let listen = listen.unwrap_or(settings.shield.listen);
         let admin_listen = admin_listen.unwrap_or(settings.shield.admin_listen);
-        Ok(Self { config, tokens, store, listen, admin_listen })
+        let (proxy_protocol, tls) = (settings.shield.proxy_protocol, settings.shield.tls);
+        Ok(Self { config, tokens, store, proxy_protocol, tls, listen, admin_listen })
+    }
+
+    /// The files that hold the certificate and the key.
+    pub(crate) fn tls_files(&self) -> Vec<PathBuf> {
+        let files = self.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+        files.collect()
+    }
+
+    /// The certificate, read from its files.
+    pub(crate) fn certificate(&self) -> Result<Option<Arc<Tls>>, ConfigError> {
+        let Some(files) = &self.tls else { return Ok(None) };
+        let tls = Tls::read(&files.certificate, &files.key);
+        tls.map(|tls| Some(Arc::new(tls))).map_err(|error| unusable(&error))
     }
 
     /// The settings that `newer` changes and that are bound to what is open
@@ -67,10 +90,18 @@ impl Served {
         let differ = [
             ("shield.listen", self.listen != newer.listen),
             ("shield.admin_listen", self.admin_listen != newer.admin_listen),
+            ("shield.proxy_protocol", self.proxy_protocol != newer.proxy_protocol),
+            ("shield.tls", self.tls != newer.tls),
             ("store", bucket(self) != bucket(newer)),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
+}
+
+/// What is wrong with a certificate, and where it is named.
+pub(crate) fn unusable(error: &TlsError) -> ConfigError {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    ConfigError::missing(&format!("`shield.tls`: {error}{cause}"))
 }
 
 /// The bucket of `before`, reached with the credentials and the patience of

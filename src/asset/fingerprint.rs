@@ -77,6 +77,22 @@ impl Fingerprint {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// This fingerprint, and behind its first 16 characters those of other
+    /// bytes that were made of the same content.
+    #[must_use]
+    pub fn with(&self, made: &Digest) -> Self {
+        Self(format!("{}{}", self.base(), made.fingerprint()).into())
+    }
+
+    /// Whether both are of the same content: their first 16 characters tell.
+    pub fn is_of_same_content(&self, other: &Self) -> bool {
+        self.base() == other.base()
+    }
+
+    fn base(&self) -> &str {
+        self.0.get(..FINGERPRINT_CHARS).unwrap_or(&self.0)
+    }
 }
 
 impl fmt::Display for Digest {
@@ -152,6 +168,17 @@ mod tests {
         hasher.update(b"etal");
         hasher.update(b"age");
         assert_eq!(hasher.digest(), Digest::of(b"etalage"));
+    }
+
+    #[test]
+    fn what_is_made_of_content_has_a_fingerprint_of_the_same_content() {
+        let (content, other) = (Digest::of(b"").fingerprint(), Digest::of(b"a").fingerprint());
+        let made = content.with(&Digest::of(b"made"));
+        assert_eq!(Fingerprint::parse(made.as_str()), Some(made.clone()));
+        assert_eq!(made.with(&Digest::of(b"made")), made);
+        assert_ne!(made, content.with(&Digest::of(b"else")));
+        assert!(made.is_of_same_content(&content) && content.is_of_same_content(&made));
+        assert!(!made.is_of_same_content(&other));
     }
 
     #[test]

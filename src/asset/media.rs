@@ -13,6 +13,32 @@ const OWN: &[(&str, &str)] = &[
     ("webmanifest", "application/manifest+json"),
 ];
 
+/// Types that are not text and are not compressed by their own format. What
+/// is not listed, such as `font/woff2` or `image/png`, is.
+const COMPRESSIBLE: &[&str] = &[
+    "application/ecmascript",
+    "application/font-sfnt",
+    "application/javascript",
+    "application/json",
+    "application/rtf",
+    "application/toml",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/x-font-ttf",
+    "application/x-javascript",
+    "application/xml",
+    "application/yaml",
+    "font/collection",
+    "font/otf",
+    "font/sfnt",
+    "font/ttf",
+    "image/bmp",
+    "image/vnd.microsoft.icon",
+    "image/x-icon",
+    "image/x-ms-bmp",
+    "model/obj",
+];
+
 /// The `Content-Type` of an asset, with `charset=utf-8` where the type is text.
 /// Files of unknown type are `application/octet-stream`.
 pub fn content_type(path: &AssetPath) -> String {
@@ -46,6 +72,15 @@ pub fn is_script(content_type: &str) -> bool {
 /// `manifest.json`, which may be anything.
 pub fn is_web_manifest(content_type: &str) -> bool {
     essence(content_type) == "application/manifest+json"
+}
+
+/// Whether a content coding makes files of this type smaller.
+pub fn is_compressible(content_type: &str) -> bool {
+    let essence = essence(content_type).to_ascii_lowercase();
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || COMPRESSIBLE.contains(&essence.as_str())
 }
 
 /// The type without parameters: `text/html` of `text/html; charset=utf-8`.

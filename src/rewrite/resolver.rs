@@ -1,5 +1,6 @@
 //! Where answers come from: which reference is ours, and what it becomes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -39,15 +40,23 @@ impl<F: Fn(&Reference<'_>) -> Option<String> + Send + Sync> Resolver for F {
 /// The part of the URL space that the published tree stands for.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    path: String,
+    path: Cow<'static, str>,
 }
 
 impl Mount {
+    /// The whole URL space.
+    pub const ROOT: Self = Self { path: Cow::Borrowed("/") };
+
+    /// Where every site answers fingerprinted names: [`PublicBase::default`].
+    pub const SAME_ORIGIN: Self = Self { path: Cow::Borrowed("/_a/") };
+
     /// The tree's root is at `path`; a `/` is put before and behind it.
     pub fn at(path: &str) -> Self {
         let inner = path.trim_matches('/');
-        let path = if inner.is_empty() { "/".to_owned() } else { format!("/{inner}/") };
-        Self { path }
+        if inner.is_empty() {
+            return Self::ROOT;
+        }
+        Self { path: Cow::Owned(format!("/{inner}/")) }
     }
 
     /// The path, with a `/` at both ends.
@@ -59,7 +68,7 @@ impl Mount {
     /// the mount, and for paths with encoded slashes, backslashes or NUL,
     /// because decoding those would change which path they name.
     pub fn asset_path(&self, url_path: &str) -> Option<AssetPath> {
-        let inside = url_path.strip_prefix(&self.path)?;
+        let inside = url_path.strip_prefix(self.path())?;
         let decoded = percent_decode_str(inside).decode_utf8().ok()?;
         if decoded.matches('/').count() != inside.matches('/').count() {
             return None;

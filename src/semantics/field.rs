@@ -22,8 +22,10 @@ const OF_CONNECTION: [HeaderName; 11] = [
 ];
 
 /// Fields that are for all recipients, so that `Connection` cannot nominate
-/// them (RFC 9110 §7.6.1): without them a stored response would be fresh,
-/// shared or decoded in ways that its origin did not allow.
+/// them (RFC 9110 §7.6.1).
+///
+/// Without them a stored response would be fresh, shared or decoded in ways
+/// that its origin did not allow.
 const FOR_ALL: &str = "age awning-cache-control cache-control cdn-cache-control content-encoding \
      content-length content-range content-type date etag expires last-modified set-cookie vary";
 

@@ -14,10 +14,11 @@ pub fn is_safe(method: &Method) -> bool {
     SAFE.contains(&method.as_str())
 }
 
-/// The URIs whose stored responses a response makes unusable: none unless the
-/// method is unsafe and the response no error; else the target, and what
-/// `Location` and `Content-Location` name at the target's own origin. At most
-/// three, without fragments.
+/// The URIs whose stored responses a response makes unusable.
+///
+/// None unless the method is unsafe and the response no error; else the target,
+/// and what `Location` and `Content-Location` name at the target's own origin.
+/// At most three, without fragments.
 pub fn makes_unusable(
     method: &Method,
     target: &Url,

@@ -7,11 +7,16 @@ use std::time::SystemTime;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderValue};
 
+use super::conditional::{self, Given};
+use super::date;
 use super::encoding::Coding;
 use crate::asset::Fingerprint;
 
 /// A strong entity tag: the fingerprint of the content without its coding,
 /// and the coding. `"v4jutopv7gq2nica"`, `"v4jutopv7gq2nica-br"`.
+///
+/// Of a coding that was made after publishing, the fingerprint goes on with
+/// that of its bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EntityTag {
     /// The fingerprint of the content in no coding.
@@ -58,21 +63,25 @@ pub fn evaluate(
 ) -> Precondition {
     if headers.contains_key(IF_MATCH) {
         let own = tag.to_string();
-        let holds = opaque_tags(headers, &IF_MATCH)
-            .any(|given| given.text == "*" || (!given.weak && given.text == own));
+        let holds = conditional::given_tags(headers, &IF_MATCH).any(|given| match given {
+            Given::Any => true,
+            Given::Tag(given) => given.is_strong() && given.opaque() == own.as_bytes(),
+        });
         if !holds {
             return Precondition::Failed;
         }
-    } else if let (Some(since), Some(modified)) = (date(headers, &IF_UNMODIFIED_SINCE), modified)
+    } else if let (Some(since), Some(modified)) =
+        (date::field(headers, &IF_UNMODIFIED_SINCE), modified)
         && modified > since
     {
         return Precondition::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
-        let held = opaque_tags(headers, &IF_NONE_MATCH).find_map(|given| held_by(&given, tag));
+        let held =
+            conditional::given_tags(headers, &IF_NONE_MATCH).find_map(|given| held_by(given, tag));
         return held.map_or(Precondition::Proceed, Precondition::NotModified);
     }
-    match (date(headers, &IF_MODIFIED_SINCE), modified) {
+    match (date::field(headers, &IF_MODIFIED_SINCE), modified) {
         (Some(since), Some(modified)) if modified <= since => {
             Precondition::NotModified(tag.clone())
         }
@@ -86,66 +95,23 @@ pub fn if_range_holds(field: &str, tag: &EntityTag, modified: Option<SystemTime>
     if field.starts_with('"') || field.starts_with("W/") {
         return field == tag.to_string();
     }
-    httpdate::parse_http_date(field).is_ok_and(|date| Some(date) == modified)
-}
-
-/// One member of `If-Match` or `If-None-Match`.
-struct Given<'a> {
-    /// `*`, or the opaque tag with its quotes.
-    text: &'a str,
-    weak: bool,
+    date::parse(field).is_some_and(|date| Some(date) == modified)
 }
 
 /// The tag of ours that a client holds when it names `given`. `If-None-Match`
 /// is about content, so any coding of the same content matches, as do the
 /// suffixes that compressing proxies put behind a tag.
-fn held_by(given: &Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
-    if given.text == "*" {
-        return Some(tag.clone());
-    }
-    let opaque = given.text.strip_prefix('"')?.strip_suffix('"')?;
+fn held_by(given: Given<'_>, tag: &EntityTag) -> Option<EntityTag> {
+    let Given::Tag(given) = given else { return Some(tag.clone()) };
+    let opaque = std::str::from_utf8(given.opaque()).ok()?;
+    let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
     let (content, suffix) = match opaque.split_once('-') {
         Some((content, suffix)) => (content, Some(suffix)),
         None => (opaque, None),
     };
-    let same = content == tag.content.as_str();
-    same.then(|| EntityTag {
-        content: tag.content.clone(),
-        coding: suffix.and_then(Coding::from_name),
-    })
-}
-
-/// The members of all fields of this name; reading stops at what is not a tag.
-fn opaque_tags<'a>(
-    headers: &'a HeaderMap,
-    name: &http::HeaderName,
-) -> impl Iterator<Item = Given<'a>> {
-    let fields = headers.get_all(name).into_iter().filter_map(|field| field.to_str().ok());
-    fields.flat_map(|field| {
-        let mut rest = field;
-        std::iter::from_fn(move || {
-            rest = rest.trim_start_matches([' ', '\t', ',']);
-            let (given, after) = first_tag(rest)?;
-            rest = after;
-            Some(given)
-        })
-    })
-}
-
-fn first_tag(text: &str) -> Option<(Given<'_>, &str)> {
-    if let Some(after) = text.strip_prefix('*') {
-        return Some((Given { text: &text[..1], weak: false }, after));
-    }
-    let (weak, tag) = match text.strip_prefix("W/") {
-        Some(tag) => (true, tag),
-        None => (false, text),
-    };
-    let length = tag.strip_prefix('"')?.find('"')? + 2;
-    Some((Given { text: &tag[..length], weak }, &tag[length..]))
-}
-
-fn date(headers: &HeaderMap, name: &http::HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+    let content = Fingerprint::parse(content)?;
+    let same = content.is_of_same_content(&tag.content);
+    same.then(|| EntityTag { content, coding: suffix.and_then(Coding::from_name) })
 }
 
 #[cfg(test)]
@@ -179,6 +145,16 @@ mod tests {
             (r#""abcdefghijklmn23""#, held(None)),
             (r#"W/"abcdefghijklmn23-gzip""#, held(Some(Coding::Gzip))),
             (r#""other", "a,b" , "abcdefghijklmn23""#, held(None)),
+            (r#"W/"other",W/"abcdefghijklmn23-zstd", ""#, held(Some(Coding::Zstd))),
+            // Suffixes of proxies: the content is the same, the coding is theirs.
+            (r#""abcdefghijklmn23--gzip""#, held(None)),
+            (r#""abcdefghijklmn23-df""#, held(None)),
+            (r#""abcdefghijklmn23-br-gzip""#, held(None)),
+            (r#"w/"abcdefghijklmn23""#, Precondition::Proceed),
+            (r#""abcdefghijklmn23;gzip""#, Precondition::Proceed),
+            (r#""ABCDEFGHIJKLMN23""#, Precondition::Proceed),
+            (r#""-br""#, Precondition::Proceed),
+            (r#""""#, Precondition::Proceed),
             ("*", held(Some(Coding::Br))),
             (r#""abcdefghijklmn24""#, Precondition::Proceed),
             (r#""abcdefghijklmn23"#, Precondition::Proceed),
@@ -188,6 +164,26 @@ mod tests {
         for (field, expected) in table {
             check(&[("if-none-match", field)], &expected);
         }
+    }
+
+    #[test]
+    fn a_coding_that_was_made_later_is_of_the_same_content_and_of_other_bytes() {
+        let plain = tag(Some(Coding::Br));
+        let content = plain.content.with(&crate::asset::Digest::of(b"made"));
+        let made = EntityTag { content, coding: Some(Coding::Br) };
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, made.to_header());
+        let held = Precondition::NotModified(made.clone());
+        assert_eq!(evaluate(&headers, &plain, None), held);
+        assert_eq!(evaluate(&headers, &tag(None), None), held);
+        headers.insert(IF_NONE_MATCH, tag(None).to_header());
+        assert_eq!(evaluate(&headers, &made, None), Precondition::NotModified(tag(None)));
+
+        headers.clear();
+        headers.insert(IF_MATCH, plain.to_header());
+        assert_eq!(evaluate(&headers, &made, None), Precondition::Failed);
+        assert!(!if_range_holds(&plain.to_string(), &made, None));
+        assert!(if_range_holds(&made.to_string(), &made, None));
     }
 
     #[test]

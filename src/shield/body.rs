@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Why a body ended early.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -37,14 +37,18 @@ pub fn full(bytes: impl Into<Bytes>) -> UnsyncBoxBody<Bytes, BoxError> {
 #[error("a body stood still for {} ms", .0.as_millis())]
 pub struct BodyStalled(Duration);
 
-/// A body that fails when its sender is silent for too long.
+/// A body that fails when its sender is silent for too long, or, when it is
+/// [paced](Unstalled::paced), too slow on the whole.
 ///
 /// Only the time in which somebody waits for the body counts: a slow reader
 /// does not make a body stall.
 pub struct Unstalled {
     body: UnsyncBoxBody<Bytes, BoxError>,
     silence_max: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Time that its sender may still be waited for, and what earns more.
+    credit: Duration,
+    bytes_per_second: Option<u32>,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     failed: bool,
 }
 
@@ -56,13 +60,35 @@ impl Unstalled {
         B::Error: Into<BoxError>,
     {
         let body = body.map_err(Into::into).boxed_unsync();
-        Self { body, silence_max, waiting: None, failed: false }
+        Self {
+            body,
+            silence_max,
+            credit: silence_max,
+            bytes_per_second: None,
+            waiting: None,
+            failed: false,
+        }
+    }
+
+    /// Also asks for this rate: each byte earns its time, and no more than
+    /// the longest silence is ever in hand. A byte now and then buys nothing.
+    pub fn paced(mut self, bytes_per_second: u32) -> Self {
+        self.bytes_per_second = Some(bytes_per_second);
+        self
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+        let Some(rate) = self.bytes_per_second else { return };
+        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(rate));
+        let left = self.credit.saturating_sub(waited.unwrap_or_default());
+        self.credit = left.saturating_add(earned).min(self.silence_max);
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.silence_max;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
-        waiting.as_mut().poll(cx)
+        let limit = self.credit;
+        let begin = || (Instant::now(), Box::pin(sleep(limit)));
+        self.waiting.get_or_insert_with(begin).1.as_mut().poll(cx)
     }
 }
 
@@ -84,7 +110,11 @@ impl Body for Unstalled {
             return Poll::Ready(None);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.waiting = None;
+            let bytes = match &frame {
+                Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+                _ => 0,
+            };
+            self.arrived(bytes);
             return Poll::Ready(frame);
         }
         match self.poll_silence(cx) {
@@ -109,7 +139,6 @@ impl Body for Unstalled {
 mod tests {
     use http_body_util::StreamBody;
     use tokio::sync::mpsc;
-    use tokio::time::Instant;
 
     use super::*;
 
@@ -133,6 +162,45 @@ mod tests {
         assert!(error.downcast_ref::<BodyStalled>().is_some(), "{error}");
         assert_eq!(started.elapsed(), Duration::from_secs(60));
         assert!(body.frame().await.is_none(), "nothing follows the failure");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drip_is_no_body_where_a_pace_is_asked_for() {
+        let (sender, body) = channel_body();
+        let mut body = Unstalled::new(body, Duration::from_secs(20)).paced(500);
+        let started = Instant::now();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                if sender.send(b"a").await.is_err() {
+                    return;
+                }
+            }
+        });
+        let failed = loop {
+            if let Some(Err(error)) = body.frame().await {
+                break error;
+            }
+        };
+        assert!(failed.downcast_ref::<BodyStalled>().is_some(), "{failed}");
+        assert_eq!(started.elapsed().as_secs(), 20, "two bytes bought four milliseconds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_at_its_pace_may_take_any_time() {
+        let (sender, body) = channel_body();
+        let mut body = Unstalled::new(body, Duration::from_secs(20)).paced(500);
+        tokio::spawn(async move {
+            for _ in 0..60 {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                sender.send(&[b'a'; 5_000]).await.unwrap();
+            }
+        });
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            bytes += frame.unwrap().into_data().unwrap().len();
+        }
+        assert_eq!(bytes, 300_000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use ipnet::IpNet;
 use url::Url;
 
+use super::cache::DiskConfig;
 use crate::manifest::Channel;
 use crate::rewrite::{Mount, PublicBase};
 use crate::semantics::directives::ResponseDirectives;
@@ -17,6 +18,8 @@ pub struct Config {
     pub sites: Vec<SiteConfig>,
     /// Bound on the bytes of cached and in-flight bodies together.
     pub memory_bytes_max: u64,
+    /// Where responses are kept beyond memory and beyond the process.
+    pub disk: Option<DiskConfig>,
     /// Peers whose `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Limits on connections and requests.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::cache::{Known, StoredResponse};
+use super::cache::{Known, StoredResponse, Why};
 use super::origin::Fault;
 use super::wanted::{IMMUTABLE, Wanted};
 use crate::semantics::cache_status::Forward;
@@ -27,10 +27,11 @@ pub(crate) fn decide(known: Known, wanted: &Wanted, now: SystemTime) -> Decision
     let stored = match known {
         Known::Nothing => return Decision::Fetch(Forward::UriMiss),
         // What was asked for too early is there once a release lists it.
-        Known::Absent { listed: false } if wanted.published.is_some() => {
+        Known::Refused(Why::Absent { listed: false }) if wanted.published.is_some() => {
             return Decision::Fetch(Forward::UriMiss);
         }
-        Known::Absent { .. } => return Decision::Refuse(Fault::NotFound),
+        Known::Refused(Why::Absent { .. }) => return Decision::Refuse(Fault::NotFound),
+        Known::Refused(Why::Failed(fault)) => return Decision::Refuse(fault),
         Known::Stored(stored) => stored,
     };
     if !wanted.is(&stored) {
@@ -80,6 +81,10 @@ mod tests {
         Known::Stored(Arc::new(stored))
     }
 
+    fn absent(listed: bool) -> Known {
+        Known::Refused(Why::Absent { listed })
+    }
+
     #[test]
     fn each_state_of_the_cache_has_its_decision() {
         let (right, other) = (Digest::of(b"right"), Digest::of(b"other"));
@@ -87,10 +92,12 @@ mod tests {
         let second = Duration::from_secs(1);
         let table = [
             (Known::Nothing, None, year, "fetch uri-miss"),
-            (Known::Absent { listed: true }, Some(right), year, "refuse absent"),
-            (Known::Absent { listed: true }, None, year, "refuse absent"),
-            (Known::Absent { listed: false }, None, year, "refuse absent"),
-            (Known::Absent { listed: false }, Some(right), year, "fetch uri-miss"),
+            (absent(true), Some(right), year, "refuse absent"),
+            (absent(true), None, year, "refuse absent"),
+            (absent(false), None, year, "refuse absent"),
+            (absent(false), Some(right), year, "fetch uri-miss"),
+            (Known::Refused(Why::Failed(Fault::Timeout)), Some(right), year, "refuse timeout"),
+            (Known::Refused(Why::Failed(Fault::Corrupt)), None, year, "refuse corrupt"),
             (stored(right), Some(right), year - second, "serve"),
             (stored(right), None, UNIX_EPOCH, "serve"),
             (stored(right), Some(right), UNIX_EPOCH - second, "serve"),

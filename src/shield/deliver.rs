@@ -7,13 +7,16 @@ use http::{Response, StatusCode};
 
 use super::Shield;
 use super::body::ResponseBody;
-use super::cache::{Head, StoredResponse};
+use super::cache::{Head, Known, StoredResponse};
 use super::decide::{Decision, decide};
-use super::flight::{Flight, Joined, Progress};
+use super::derive::Instead;
+use super::flight::{Flight, Handover, Joined, Progress};
 use super::origin::Fault;
 use super::pass_on;
+use super::recall::{Kept, Recalled};
 use super::request::GatedRequest;
 use super::respond::{Answer, delivery, fault, put_cross_origin};
+use super::spool::{self, Spool};
 use super::unshared::Unshared;
 use super::wanted::{Policy, Wanted};
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward, Source};
@@ -22,26 +25,34 @@ use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward, Source}
 pub(super) type Delivered = (Response<ResponseBody>, CacheStatus);
 
 /// Why there is no response, and whether the bucket was asked.
-type Failed = (Fault, Option<Forward>);
+pub(super) type Failed = (Fault, Option<Forward>);
 
 impl Shield {
-    /// Answers with the first of `wanted` that can be had. Only what is absent
+    /// Answers with the first of `all` that can be had. Only what is absent
     /// or damaged makes way for the next: a store that is down is down for all.
     pub(super) async fn deliver(
         &self,
         request: &GatedRequest,
-        wanted: Vec<Wanted>,
+        all: Vec<Wanted>,
         policy: &Policy,
     ) -> Delivered {
         let mut last: Failed = (Fault::NotFound, None);
-        for wanted in wanted {
-            match self.obtain(request, wanted, policy).await {
+        for (index, wanted) in all.iter().enumerate() {
+            let obtained = match wanted.made_coding() {
+                Some(coding) => self.obtain_coded(request, wanted, coding, policy).await,
+                None => self.obtain(request, wanted, policy).await,
+            };
+            match obtained {
                 Ok(delivered) => return in_place_of(last, delivered),
                 // That the bucket was asked for the one before still holds.
                 Err((fault, forwarded)) => last = (fault, forwarded.or(last.1)),
             }
             if !matches!(last.0, Fault::NotFound | Fault::Corrupt) {
                 break;
+            }
+            let instead = Instead { request, policy, tried: &all[..=index], failed: last };
+            if let Some(decoded) = self.obtain_decoded(instead).await {
+                return decoded;
             }
         }
         // A release says that this name exists; the bucket cannot unsay it.
@@ -55,14 +66,24 @@ impl Shield {
         (response, status)
     }
 
-    async fn obtain(
+    pub(super) async fn obtain(
         &self,
         request: &GatedRequest,
-        wanted: Wanted,
+        wanted: &Wanted,
         policy: &Policy,
     ) -> Result<Delivered, Failed> {
         let now = self.clock.now();
-        match decide(self.cache.lookup(&wanted.key, now), &wanted, now) {
+        let mut known = self.cache.lookup(&wanted.key, now);
+        if let (Known::Nothing, Some(fill)) = (&known, &self.fill) {
+            known = match fill.recall(wanted, now).await {
+                Recalled::Nothing => Known::Nothing,
+                Recalled::Stored(stored) => Known::Stored(stored),
+                Recalled::Kept(kept) => {
+                    return self.kept(request, policy, kept, now).await;
+                }
+            };
+        }
+        match decide(known, wanted, now) {
             Decision::Serve(stored) => Ok(hit(request, policy, &stored, now)),
             Decision::Refuse(fault) => Err((fault, None)),
             Decision::Fetch(reason) => self.fetch(request, wanted, policy, reason, now).await,
@@ -72,14 +93,15 @@ impl Shield {
     async fn fetch(
         &self,
         request: &GatedRequest,
-        wanted: Wanted,
+        wanted: &Wanted,
         policy: &Policy,
         reason: Forward,
         now: SystemTime,
     ) -> Result<Delivered, Failed> {
-        let failed = |fault| (fault, Some(reason));
+        // Who is kept from an origin that is down was not forwarded to it.
+        let failed = |fault| (fault, (fault != Fault::Down).then_some(reason));
         let fill = self.fill.as_ref().ok_or((Fault::NotFound, None))?;
-        let landed = || match decide(self.cache.lookup(&wanted.key, now), &wanted, now) {
+        let landed = || match decide(self.cache.lookup(&wanted.key, now), wanted, now) {
             Decision::Fetch(_) => None,
             decision => Some(decision),
         };
@@ -89,7 +111,8 @@ impl Shield {
             Joined::Landed(Decision::Serve(stored)) => {
                 return Ok(hit(request, policy, &stored, now));
             }
-            Joined::Landed(_) => return Err((Fault::NotFound, None)),
+            Joined::Landed(Decision::Refuse(fault)) => return Err((fault, None)),
+            Joined::Landed(Decision::Fetch(_)) => return Err(failed(Fault::Unavailable)),
             Joined::Leader(flight) => (flight, false),
             Joined::Follower(flight) => (flight, true),
         };
@@ -104,8 +127,16 @@ impl Shield {
             Progress::Arriving(head, _) => {
                 Ok(arriving(request, policy, &head, flight, status(true)))
             }
+            Progress::Spooling(spool) if spool.is_far_from(request) => {
+                let handover = Handover::default();
+                let unshared = Unshared { fill, request, wanted, policy, status: status(false) };
+                unshared.answer(&handover).await.map_err(failed)
+            }
+            Progress::Spooling(spool) => {
+                self.spooled(request, policy, &spool, status(true)).await.map_err(failed)
+            }
             Progress::Unshared(handover) => {
-                let (wanted, status) = (&wanted, status(false));
+                let status = status(false);
                 let unshared = Unshared { fill, request, wanted, policy, status };
                 unshared.answer(&handover).await.map_err(failed)
             }
@@ -115,7 +146,45 @@ impl Shield {
     }
 }
 
-fn hit(
+impl Shield {
+    /// An answer whose body is read from disk while it is sent.
+    async fn kept(
+        &self,
+        request: &GatedRequest,
+        policy: &Policy,
+        kept: Kept,
+        now: SystemTime,
+    ) -> Result<Delivered, Failed> {
+        let age = now.duration_since(kept.stored_at).unwrap_or_default();
+        let status = CacheStatus::hit(policy.ttl(age));
+        let window = spool::window(&self.cache.budget, request).await;
+        let window = window.map_err(|fault| (fault, None))?;
+        let head = &kept.head;
+        let answer = Answer { request, policy, head, status: status.clone(), age: Some(age) };
+        let sent = delivery(request, policy, head);
+        let body = |range| spool::body(kept.body.clone(), None, range, window.clone());
+        Ok((answer.respond(sent, body), status))
+    }
+
+    /// An answer whose body is read from disk while it arrives there.
+    async fn spooled(
+        &self,
+        request: &GatedRequest,
+        policy: &Policy,
+        spool: &Spool,
+        status: CacheStatus,
+    ) -> Result<Delivered, Fault> {
+        let window = spool::window(&self.cache.budget, request).await?;
+        let head = &spool.head;
+        let answer = Answer { request, policy, head, status: status.clone(), age: None };
+        let sent = delivery(request, policy, head);
+        let body =
+            |range| spool::body(spool.body.clone(), Some(spool.ready()), range, window.clone());
+        Ok((answer.respond(sent, body), status))
+    }
+}
+
+pub(super) fn hit(
     request: &GatedRequest,
     policy: &Policy,
     stored: &StoredResponse,
@@ -139,7 +208,7 @@ fn in_place_of((fault, forwarded): Failed, delivered: Delivered) -> Delivered {
     (response, status)
 }
 
-fn whole(
+pub(super) fn whole(
     request: &GatedRequest,
     policy: &Policy,
     stored: &StoredResponse,
@@ -160,7 +229,7 @@ fn arriving(
 ) -> Delivered {
     let answer = Answer { request, policy, head, status: status.clone(), age: None };
     let sent = delivery(request, policy, head);
-    (answer.respond(sent, |range| pass_on::flight(flight, range)), status)
+    (answer.respond(sent, |range| pass_on::flight(flight.clone(), range)), status)
 }
 
 fn forwarded(policy: &Policy, reason: Forward, stored: bool, collapsed: bool) -> CacheStatus {

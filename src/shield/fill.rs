@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::timeout;
 
-use super::cache::{Cache, ENTRY_BYTES, Head, Reservation, StoredResponse};
-use super::flight::{Handover, Progress, Takeoff};
+use super::cache::{Cache, ENTRY_BYTES, Head, Reservation, StoredResponse, Why};
+use super::flight::{Progress, Takeoff};
 use super::metrics::Metrics;
 use super::origin::Fault;
 use super::origin::bucket::{Bucket, Opened, Purpose};
@@ -30,10 +30,10 @@ pub(crate) const PROVEN_FIRST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const PROVEN_FIRST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a fill waits for memory before it gives up storing.
-const MEMORY_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const MEMORY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Bytes that are released at a time of a body that arrives.
-const PIECE_BYTES: usize = 256 * 1024;
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
 /// What fills need. One value for all of a shield's.
 #[derive(Debug)]
@@ -52,12 +52,20 @@ impl Fill {
             Err(fault) => Progress::Failed(fault),
         };
         match &end {
-            Progress::Whole(stored) => self.cache.put(wanted.key, Arc::clone(stored)),
-            Progress::Failed(Fault::NotFound) => {
-                let (now, listed) = (self.clock.now(), wanted.published.is_some());
-                self.cache.put_absence(wanted.key, takeoff.epoch, now, listed);
+            Progress::Whole(stored) => {
+                self.write_behind(&wanted, stored);
+                self.cache.put(wanted.key, Arc::clone(stored));
             }
-            Progress::Failed(fault) => self.count_failure(&wanted, *fault),
+            Progress::Failed(Fault::NotFound) => {
+                let listed = wanted.published.is_some();
+                self.refuse(&wanted, &takeoff, Why::Absent { listed });
+            }
+            Progress::Failed(fault) => {
+                self.count_failure(&wanted, *fault);
+                if fault.is_of_origin() {
+                    self.refuse(&wanted, &takeoff, Why::Failed(*fault));
+                }
+            }
             _ => {}
         }
         takeoff.land(end);
@@ -69,7 +77,7 @@ impl Fill {
         let mut share = None;
         if let Some(size) = known_size {
             share = self.reserve(wanted, size).await?;
-            if share.is_none() {
+            if share.is_none() && !self.may_spool(wanted, size) {
                 return Ok(Progress::Unshared(Arc::default()));
             }
         }
@@ -80,12 +88,13 @@ impl Fill {
         }
         let share = match share {
             Some(share) => Some(share),
+            None if known_size.is_some() => None,
             None => self.reserve(wanted, size).await?,
         };
-        let Some(share) = share else {
-            return Ok(Progress::Unshared(Arc::new(Handover::of(opened))));
-        };
         let proof = Proof::of(wanted, &opened.head)?;
+        let Some(share) = share else {
+            return self.spool(Arrival { wanted, proof, opened, takeoff }).await;
+        };
         let arrival = Arrival { wanted, proof, opened, takeoff };
         let stored = if size <= PROVEN_FIRST_BYTES_MAX {
             let whole = timeout(PROVEN_FIRST_TIMEOUT, self.proven_first(arrival, share));
@@ -133,11 +142,10 @@ impl Fill {
         arrival.check(&found, bytes.len() as u64)?;
         let mut head = arrival.head();
         if let Some(page) = arrival.wanted.page.clone().filter(|_| renders(arrival.wanted, size)) {
+            let (wanted, epoch) = (arrival.wanted, arrival.takeoff.epoch);
+            self.write_original_behind(wanted, epoch, &head, found, &bytes).await;
             bytes = render::render(bytes, page, share.bytes(), &self.metrics).await?;
-            head.size = bytes.len() as u64;
-            head.tag.content = Digest::of(&bytes).fingerprint();
-            // The page changes with its releases, the date of its object does not.
-            head.modified = None;
+            head.as_page(&bytes);
         }
         Ok(self.stored(&arrival, head, found, keep(bytes, share)))
     }
@@ -199,6 +207,11 @@ impl Fill {
         }
     }
 
+    /// The next who asks is not the next whom the bucket has to answer.
+    fn refuse(&self, wanted: &Wanted, takeoff: &Takeoff, why: Why) {
+        self.cache.put_refusal(wanted.key.clone(), takeoff.epoch, self.clock.now(), why);
+    }
+
     fn count_failure(&self, wanted: &Wanted, fault: Fault) {
         tracing::warn!(object = %wanted.object, reason = fault.name(), "a fill failed");
         self.metrics
@@ -208,19 +221,19 @@ impl Fill {
 }
 
 /// A body that arrives, and what it is for.
-struct Arrival<'a> {
-    wanted: &'a Wanted,
+pub(super) struct Arrival<'a> {
+    pub(super) wanted: &'a Wanted,
     proof: Proof,
-    opened: Opened,
-    takeoff: &'a Takeoff,
+    pub(super) opened: Opened,
+    pub(super) takeoff: &'a Takeoff,
 }
 
 impl Arrival<'_> {
-    fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         head_of(self.wanted, &self.proof, &self.opened.head)
     }
 
-    fn check(&self, found: &Digest, received: u64) -> Result<(), Fault> {
+    pub(super) fn check(&self, found: &Digest, received: u64) -> Result<(), Fault> {
         // A body that is shorter than announced broke off; that it ended
         // without an error does not make it whole.
         if received < self.opened.head.size {
@@ -260,12 +273,12 @@ pub(crate) fn head_of(wanted: &Wanted, proof: &Proof, object: &ObjectHead) -> He
 
 /// Whether the body of `wanted` is a page that is rewritten. A page too large
 /// to be held is sent as it was published: its own references still work.
-fn renders(wanted: &Wanted, size: u64) -> bool {
+pub(super) fn renders(wanted: &Wanted, size: u64) -> bool {
     wanted.page.is_some() && size <= PROVEN_FIRST_BYTES_MAX
 }
 
 /// A body in one piece, with no more memory than it needs.
-fn keep(mut bytes: Vec<u8>, mut share: Reservation) -> Vec<Bytes> {
+pub(crate) fn keep(mut bytes: Vec<u8>, mut share: Reservation) -> Vec<Bytes> {
     bytes.shrink_to_fit();
     share.shrink_to(bytes.len() as u64 + ENTRY_BYTES);
     if bytes.is_empty() { Vec::new() } else { vec![Arc::new(share).keep(bytes)] }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::cache::{CacheKey, Epoch, Epochs, Head, StoredResponse};
 use super::origin::Fault;
 use super::origin::bucket::Opened;
+use super::spool::Spool;
 
 /// Forwards at a time. Each waits at most for its turn and its timeouts.
 const FLIGHTS_MAX: usize = 4096;
@@ -74,6 +75,8 @@ pub(crate) enum Progress<C: Cargo = Objects> {
     Arriving(Arc<C::Head>, Vec<Bytes>),
     /// The response is whole and proven. Its pieces begin with those released.
     Whole(Arc<C::Whole>),
+    /// The response is written to disk, and read from there while it arrives.
+    Spooling(Arc<Spool>),
     /// The response is not shared: each client fetches its own.
     Unshared(Arc<Handover<C::Opened>>),
     /// The body outgrew what is held of it: these pieces are released, and the
@@ -213,7 +216,9 @@ impl<C: Cargo> Flight<C> {
             Progress::Whole(stored) => Ok(C::pieces(stored).get(index).cloned()),
             Progress::Rest(pieces, _) => Ok(pieces.get(index).cloned()),
             Progress::Failed(fault) => Err(*fault),
-            Progress::Waiting | Progress::Unshared(_) => Err(Fault::Unavailable),
+            Progress::Waiting | Progress::Unshared(_) | Progress::Spooling(_) => {
+                Err(Fault::Unavailable)
+            }
         }
     }
 }
@@ -232,6 +237,11 @@ impl<C: Cargo> Takeoff<C> {
     /// The body begins to arrive.
     pub(crate) fn arriving(&self, head: C::Head) {
         self.progress.send_replace(Progress::Arriving(Arc::new(head), Vec::new()));
+    }
+
+    /// The body begins to arrive on disk.
+    pub(crate) fn spooling(&self, spool: Arc<Spool>) {
+        self.progress.send_replace(Progress::Spooling(spool));
     }
 
     /// Releases the pieces of the body that have arrived: those released

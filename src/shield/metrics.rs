@@ -3,6 +3,7 @@
 //! The recorder belongs to one shield; nothing global is installed, so two
 //! shields in one process count apart.
 
+use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
@@ -63,6 +64,42 @@ impl Metrics {
     }
 }
 
+/// A counter for each value of one label, kept once it was made: to find it
+/// anew by its name and labels costs more than a look into the cache.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    name: &'static str,
+    label: (&'static str, String),
+    /// By the value of the other label, of which there are few.
+    made: ArcSwap<Vec<(&'static str, Counter)>>,
+}
+
+impl Counters {
+    /// Counters of this name that have one label in common. They do not exist
+    /// before they are used.
+    pub(crate) fn new(name: &'static str, label: &'static str, value: &str) -> Self {
+        Self { name, label: (label, value.to_owned()), made: ArcSwap::default() }
+    }
+
+    /// Adds one to the counter whose label `other` has this value.
+    pub(crate) fn count(&self, metrics: &Metrics, other: &'static str, value: &'static str) {
+        let made = self.made.load();
+        if let Some((_, counter)) = made.iter().find(|(made, _)| *made == value) {
+            return counter.increment(1);
+        }
+        let labels = [(self.label.0, self.label.1.as_str()), (other, value)];
+        let counter = metrics.counter(self.name, &labels);
+        counter.increment(1);
+        self.made.rcu(|made| {
+            let mut made = Vec::clone(made);
+            if made.iter().all(|(made, _)| *made != value) {
+                made.push((value, counter.clone()));
+            }
+            made
+        });
+    }
+}
+
 fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
     let labels = labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned()));
     Key::from_parts(name, labels.collect::<Vec<_>>())
@@ -71,6 +108,19 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_that_are_kept_count_like_those_that_are_found_anew() {
+        let metrics = Metrics::default();
+        let kept = Counters::new("awning_requests_total", "site", "a");
+        for value in ["hit", "miss", "hit"] {
+            kept.count(&metrics, "cache", value);
+        }
+        metrics.counter("awning_requests_total", &[("site", "a"), ("cache", "hit")]).increment(1);
+        let text = metrics.render();
+        assert!(text.contains(r#"awning_requests_total{site="a",cache="hit"} 3"#), "{text}");
+        assert!(text.contains(r#"awning_requests_total{site="a",cache="miss"} 1"#), "{text}");
+    }
 
     #[test]
     fn counts_are_rendered_as_prometheus_text() {

@@ -9,18 +9,22 @@ mod cache;
 pub mod config;
 mod decide;
 mod deliver;
+mod derive;
 mod fill;
 mod flight;
 mod forward;
 pub mod gate;
+mod last_good;
 mod listener;
 pub mod metrics;
+mod multipart;
 pub mod origin;
 mod pace;
 pub mod page;
 mod pages;
 mod pass_on;
 mod proof;
+mod recall;
 mod release;
 mod reload;
 mod render;
@@ -31,6 +35,7 @@ pub mod server;
 mod settings;
 mod silence;
 mod site;
+mod spool;
 mod unshared;
 mod wanted;
 
@@ -38,6 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Histogram;
 use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
 use secrecy::SecretString;
@@ -55,9 +61,10 @@ use body::{RequestBody, ResponseBody};
 use cache::Cache;
 use config::Config;
 use deliver::Delivered;
+use derive::Coder;
 use fill::Fill;
 use flight::Flights;
-use metrics::Metrics;
+use metrics::{Counters, Metrics};
 use origin::bucket::Bucket;
 use origin::calls::Calls;
 use pace::Pace;
@@ -68,8 +75,10 @@ use route::{Target, route};
 use settings::Settings;
 use site::Site;
 
-pub use cache::{Epoch, Epochs};
-pub use listener::Tunnel;
+pub use cache::{
+    CheckedEntry, Damage, DiskConfig, DiskError, Epoch, EpochNotKept, Epochs, check_entry,
+};
+pub use listener::{Entry, Tls, TlsError, Tunnel};
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
 pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;
@@ -87,8 +96,12 @@ pub struct Shield {
     pages: Arc<Pages>,
     reloads: Reloads,
     tokens: Arc<Tokens>,
+    coder: Arc<Coder>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    request_seconds: Histogram,
+    /// The requests that name a host of no site.
+    strays: Counters,
 }
 
 /// Whether every site has what it needs.
@@ -98,6 +111,10 @@ pub struct Readiness {
     pub ready: bool,
     /// What is lacking.
     pub reasons: Vec<NotReady>,
+    /// The channels that serve the release of an earlier run, because none
+    /// could be read from the bucket yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Channel>,
 }
 
 /// What one site lacks.
@@ -123,7 +140,9 @@ impl Shield {
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, ConfigError> {
         let settings = Settings::new(config, store.is_some(), &metrics)?;
-        let cache = Arc::new(Cache::new(settings.config().memory_bytes_max, &metrics));
+        let config = settings.config();
+        let cache = Cache::new(config.memory_bytes_max, config.disk.as_ref(), &metrics)?;
+        let cache = Arc::new(cache);
         let store = store.map(|store| Calls::to(store, &metrics));
         // Counted from the start, so that a rate can be told from the first.
         metrics.counter("awning_collapsed_total", &[]).increment(0);
@@ -144,7 +163,10 @@ impl Shield {
             flights: Flights::default(),
             reloads: Reloads::new(clock.now(), &metrics),
             tokens: Arc::default(),
+            coder: Arc::new(Coder::new(&metrics)),
             clock,
+            request_seconds: metrics.histogram("awning_request_seconds", &[]),
+            strays: site::requests("-"),
             metrics,
         }))
     }
@@ -171,11 +193,9 @@ impl Shield {
             Some(site) => self.answer(settings, site, request, body).await,
             None => generated(StatusCode::MISDIRECTED_REQUEST, "unknown-host"),
         };
-        // The labels are the configuration's words and ours, never a client's.
-        let site = site.map_or("-", Site::name);
-        let labels = [("site", site), ("cache", status.label())];
-        self.metrics.counter("awning_requests_total", &labels).increment(1);
-        self.metrics.histogram("awning_request_seconds", &[]).record(started.elapsed());
+        let requests = site.map_or(&self.strays, |site| &site.requests);
+        requests.count(&self.metrics, "cache", status.label());
+        self.request_seconds.record(started.elapsed());
         response
     }
 
@@ -186,8 +206,10 @@ impl Shield {
         loop {
             let settings = self.settings();
             let before = settings.channels.releases();
+            last_good::restore(&settings.channels, &self.cache, layout).await;
             let report = settings.channels.refresh(&**store, layout).await;
             self.show_releases(&settings, &before, &settings.channels.releases());
+            last_good::keep(&settings.channels, &self.cache, layout, &report).await;
             // What was read for settings that are gone is not served.
             if Arc::ptr_eq(&settings, &self.settings()) {
                 return report;
@@ -221,7 +243,10 @@ impl Shield {
         let lacking = lacking.filter(|(_, channel)| releases.of(*channel).is_none());
         let reasons: Vec<_> =
             lacking.map(|(site, channel)| not_ready(&settings, site, channel)).collect();
-        Readiness { ready: reasons.is_empty(), reasons }
+        let names = settings.channels.names().iter().enumerate();
+        let kept = names.filter(|(number, _)| settings.channels.is_kept(*number));
+        let kept = kept.map(|(_, name)| name.clone()).collect();
+        Readiness { ready: reasons.is_empty(), reasons, kept }
     }
 
     /// The release that each channel serves.
@@ -255,14 +280,17 @@ impl Shield {
         self.cache.budget.bytes_held()
     }
 
-    /// Waits for the flights that are under way, at most this long. Returns
-    /// whether all have landed.
+    /// Waits for the flights that are under way, and for what they left to be
+    /// written to disk, at most this long. Returns whether all has ended.
     pub async fn drain(&self, at_most: Duration) -> bool {
-        let drained = async {
+        let ending = async {
             self.flights.drained().await;
             self.pages.drained().await;
+            if let Some(disk) = &self.cache.disk {
+                disk.flush().await;
+            }
         };
-        timeout(at_most, drained).await.is_ok()
+        timeout(at_most, ending).await.is_ok()
     }
 
     /// What is counted.

@@ -104,7 +104,7 @@ impl Passing {
 
 /// Cuts a range out of pieces that come in order.
 #[derive(Debug)]
-struct Cut {
+pub(crate) struct Cut {
     /// Bytes to leave out before the range begins.
     skip: u64,
     /// Bytes of the range that have not come yet.
@@ -112,12 +112,12 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(first: u64, last: u64) -> Self {
+    pub(crate) fn new(first: u64, last: u64) -> Self {
         Self { skip: first, left: (last - first).saturating_add(1) }
     }
 
     /// The part of the next piece that lies in the range.
-    fn of(&mut self, piece: &Bytes) -> Bytes {
+    pub(crate) fn of(&mut self, piece: &Bytes) -> Bytes {
         // Both are at most the length of a piece, which is in memory.
         let start = self.skip.min(piece.len() as u64) as usize;
         let end = start + self.left.min((piece.len() - start) as u64) as usize;
@@ -126,12 +126,12 @@ impl Cut {
         piece.slice(start..end)
     }
 
-    fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.left == 0
     }
 }
 
-fn body(
+pub(crate) fn body(
     bytes: impl futures_util::Stream<Item = Result<Bytes, Fault>> + Send + 'static,
 ) -> ResponseBody {
     use futures_util::StreamExt as _;

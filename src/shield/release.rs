@@ -150,6 +150,13 @@ impl Releases {
     pub(crate) fn entry_of(&self, object: &ObjectKey) -> Option<&Entry> {
         self.0.iter().flatten().find_map(|snapshot| snapshot.entry_of(object))
     }
+
+    /// Whether the publisher of an object made codings of what is worth them.
+    pub(crate) fn publisher_codes(&self, object: &ObjectKey) -> bool {
+        let mut lists =
+            self.0.iter().flatten().filter(|release| release.entry_of(object).is_some());
+        lists.any(|release| release.manifest.encoding().is_some())
+    }
 }
 
 impl Channels {
@@ -205,6 +212,24 @@ impl Channels {
     /// Why the last refresh of a channel kept what there was.
     pub(crate) fn fault(&self, channel: usize) -> Option<String> {
         self.faults.load().get(channel).cloned().flatten()
+    }
+
+    /// Serves a release that was kept from an earlier run, until the head of
+    /// the channel is read: whatever that says then goes before it.
+    pub(crate) fn restore(&self, number: usize, snapshot: ReleaseSnapshot) {
+        let _watched = self.watched();
+        let mut releases = Releases::clone(&self.releases.load());
+        match releases.0.get_mut(number) {
+            Some(place @ None) => *place = Some(Arc::new(snapshot)),
+            _ => return,
+        }
+        self.releases.store(Arc::new(releases));
+    }
+
+    /// Whether the release of a channel is one that was kept, not read.
+    pub(crate) fn is_kept(&self, channel: usize) -> bool {
+        let unread = self.watched().get(channel).is_some_and(|seen| seen.head.is_none());
+        unread && self.releases.load().of(channel).is_some()
     }
 
     /// Reads all heads again, and the manifests of those that changed. One

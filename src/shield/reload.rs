@@ -198,6 +198,10 @@ fn keep_fixed(before: &Config, config: &mut Config) -> Vec<&'static str> {
         config.memory_bytes_max = before.memory_bytes_max;
         differs.push("shield.memory");
     }
+    if config.disk != before.disk {
+        config.disk.clone_from(&before.disk);
+        differs.push("shield.disk");
+    }
     if config.limits != before.limits {
         config.limits = before.limits.clone();
         differs.push("shield.limits");

@@ -15,18 +15,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::{ResponseBody, empty, full};
 use super::cache::Head;
+use super::multipart::Multipart;
 use super::origin::Fault;
 use super::request::GatedRequest;
 use super::wanted::Policy;
 use crate::asset::media;
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus, Forward};
-use crate::semantics::range::{Selection, select};
+use crate::semantics::range::{Selection, Span, select};
 use crate::semantics::validator::{EntityTag, Precondition, evaluate, if_range_holds};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
+
+/// Fields of most answers, so that their map need not grow.
+const FIELDS: usize = 16;
 
 /// Lets an SVG draw itself, and any document do nothing else.
 const SANDBOX: HeaderValue =
@@ -45,6 +49,8 @@ pub(crate) enum Delivery {
     Whole,
     /// From the first offset to the last, both included.
     Part(u64, u64),
+    /// Several parts, in this order.
+    Parts(Vec<Span>),
 }
 
 /// An answer with a representation, but for its bytes.
@@ -69,28 +75,48 @@ pub(crate) fn delivery(request: &GatedRequest, policy: &Policy, head: &Head) -> 
         Precondition::Failed => return Delivery::PreconditionFailed,
         Precondition::Proceed => {}
     }
-    let field = |name: &HeaderName| request.headers.get(name)?.to_str().ok();
-    let holds = |field: &str| if_range_holds(field, &head.tag, head.modified);
-    let if_range = !request.headers.contains_key(IF_RANGE) || field(&IF_RANGE).is_some_and(holds);
-    match field(&RANGE) {
-        Some(range) if request.method == Method::GET && if_range => {
-            match select(range, head.size) {
-                Selection::Whole => Delivery::Whole,
-                Selection::Part(first, last) => Delivery::Part(first, last),
-                Selection::Unsatisfiable => Delivery::Unsatisfiable,
-            }
-        }
-        _ => Delivery::Whole,
+    // HEAD has no range (§14.2).
+    let range = field(&request.headers, &RANGE).filter(|_| request.method == Method::GET);
+    match range.filter(|_| may_be_partial(request, policy, head)) {
+        Some(range) => match select(range, head.size) {
+            Selection::Whole => Delivery::Whole,
+            Selection::Part(first, last) => Delivery::Part(first, last),
+            Selection::Parts(spans) => Delivery::Parts(spans),
+            Selection::Unsatisfiable => Delivery::Unsatisfiable,
+        },
+        None => Delivery::Whole,
     }
 }
 
+/// Whether `If-Range`, if there is one, allows a part.
+///
+/// A date tells versions apart only where the name never changes its meaning
+/// and has no codings: objects that are uploaded in one second share it, so
+/// elsewhere it is weak (RFC 9110 §8.8.1 and §8.8.2.2).
+fn may_be_partial(request: &GatedRequest, policy: &Policy, head: &Head) -> bool {
+    if !request.headers.contains_key(IF_RANGE) {
+        return true;
+    }
+    let dated = head.modified.filter(|_| policy.ages && !policy.varies);
+    field(&request.headers, &IF_RANGE).is_some_and(|given| if_range_holds(given, &head.tag, dated))
+}
+
+/// The text of a field that may stand once. What stands more often has no
+/// meaning that its sender and we could agree on.
+fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut lines = headers.get_all(name).iter();
+    let text = lines.next()?.to_str().ok()?;
+    lines.next().is_none().then_some(text)
+}
+
 impl Answer<'_> {
-    /// The response. `body` is made only when its bytes are sent, from the
-    /// first and the last offset, both included, and `None` when there is none.
+    /// The response. `body` is asked only for bytes that are sent, from the
+    /// first and the last offset, both included, and `None` when there is none;
+    /// once for each of several parts.
     pub(crate) fn respond(
         &self,
         delivery: Delivery,
-        body: impl FnOnce(Option<(u64, u64)>) -> ResponseBody,
+        mut body: impl FnMut(Option<Span>) -> ResponseBody,
     ) -> Response<ResponseBody> {
         match delivery {
             Delivery::NotModified(tag) => self.not_modified(&tag),
@@ -112,19 +138,38 @@ impl Answer<'_> {
                 put_text(response.headers_mut(), CONTENT_RANGE, &range);
                 response
             }
+            Delivery::Parts(spans) => self.parts(&spans, |span| body(Some(span))),
         }
+    }
+
+    /// Several parts. Their type is that of each part, and the coding stays
+    /// with the whole: it is of the representation (RFC 9110 §15.3.7.2).
+    fn parts(
+        &self,
+        spans: &[Span],
+        part: impl FnMut(Span) -> ResponseBody,
+    ) -> Response<ResponseBody> {
+        let mut response = self.content(StatusCode::PARTIAL_CONTENT, None, |_| empty());
+        let (tag, headers) = (self.head.tag.to_string(), response.headers_mut());
+        let content_type = headers.get(CONTENT_TYPE);
+        let multipart = Multipart::of(&tag, content_type, self.head.size, spans);
+        headers.insert(CONTENT_TYPE, multipart.content_type());
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(multipart.length()));
+        *response.body_mut() = multipart.into_body(part);
+        response
     }
 
     fn content(
         &self,
         status: StatusCode,
-        range: Option<(u64, u64)>,
-        body: impl FnOnce(Option<(u64, u64)>) -> ResponseBody,
+        range: Option<Span>,
+        body: impl FnOnce(Option<Span>) -> ResponseBody,
     ) -> Response<ResponseBody> {
         let is_head = self.request.method == Method::HEAD;
         let mut response = Response::new(if is_head { empty() } else { body(range) });
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        headers.reserve(FIELDS);
         self.put_policy(headers);
         self.put_representation(headers);
         let length = range.map_or(0, |(first, last)| last - first + 1);
@@ -144,6 +189,9 @@ impl Answer<'_> {
         let mut response = neutral(status, &self.status);
         if self.policy.cross_origin {
             put_cross_origin(response.headers_mut());
+        }
+        if self.policy.varies {
+            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         }
         response
     }
@@ -227,13 +275,13 @@ pub(crate) fn fault(
             CacheStatus { detail: Some(fault.name()), ..CacheStatus::forwarded(reason, answered) }
         }
         // Nothing was asked: the absence itself was remembered.
-        None => CacheStatus { ttl: None, detail: Some(fault.name()), ..CacheStatus::hit(0) },
+        None if absent => {
+            CacheStatus { ttl: None, detail: Some(fault.name()), ..CacheStatus::hit(0) }
+        }
+        // A failure that was remembered, or an origin that is left alone.
+        None => CacheStatus::generated(fault.name()),
     };
-    let mut response = neutral(fault.status(), &status);
-    if fault == Fault::Overloaded {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
-    }
-    (response, status)
+    (neutral(fault.status(), &status), status)
 }
 
 /// An answer of awning's own, with a few neutral words as its body.

@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use super::cache::CacheKey;
 use super::config::Serve;
+use super::derive;
 use super::release::{ReleaseSnapshot, Releases};
 use super::request::GatedRequest;
 use super::site::Site;
@@ -50,8 +51,7 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
     if request.method.as_str() == "PURGE" {
         return Target::MethodNotAllowed;
     }
-    let reserved = Mount::at(SAME_ORIGIN);
-    let is_reserved = request.path.starts_with(reserved.path());
+    let is_reserved = request.path.starts_with(Mount::SAME_ORIGIN.path());
     if !is_reserved && matches!(site.config.serve, Serve::Storefront { .. }) {
         return if is_last_hop(request) {
             Target::Options { cross_origin: false }
@@ -59,7 +59,7 @@ pub(crate) fn route(site: &Site, releases: &Releases, request: &GatedRequest) ->
             Target::Storefront
         };
     }
-    let root = if is_reserved { reserved } else { Mount::at("/") };
+    let root = if is_reserved { Mount::SAME_ORIGIN } else { Mount::ROOT };
     let name = root.asset_path(&request.path);
     let asked = Asked { site, releases, request };
     match request.method {
@@ -93,7 +93,7 @@ impl Asked<'_> {
     fn own_name(&self, name: Option<&AssetPath>) -> Target {
         let Some(name) = name else { return Target::NotFound };
         let known = self.listed(name).or_else(|| self.sibling(name));
-        known.or_else(|| unlisted(name)).unwrap_or(Target::NotFound)
+        known.or_else(|| self.unlisted(name)).unwrap_or(Target::NotFound)
     }
 
     /// An asset under its logical name beside the fingerprinted ones, where
@@ -106,7 +106,7 @@ impl Asked<'_> {
         let mut entries = releases.filter_map(|release| release.manifest.get(name.as_str()));
         let entry = entries.next()?;
         let same = entries.all(|other| other.key == entry.key);
-        same.then(|| Target::Asset(self.codings(entry), Policy::logical(entry)))
+        same.then(|| self.asset(entry, Policy::logical(entry)))
     }
 
     /// A name at the root of an assets or release site. What the releases know
@@ -115,14 +115,32 @@ impl Asked<'_> {
         let listed = name.and_then(|name| self.listed(name));
         listed
             .or_else(|| self.logical())
-            .or_else(|| name.and_then(unlisted))
+            .or_else(|| self.unlisted(name?))
             .unwrap_or_else(|| self.missing())
     }
 
     /// An object that a release which is served now has under its own name.
     fn listed(&self, name: &AssetPath) -> Option<Target> {
         let entry = self.releases.entry_of(&ObjectKey::of_public_name(name))?;
-        Some(Target::Asset(self.codings(entry), Policy::own_name(Some(entry))))
+        Some(self.asset(entry, Policy::own_name(Some(entry))))
+    }
+
+    /// An object that may be in the bucket although no release at hand names it.
+    /// One that another tool named is served only if the publisher's digest of its
+    /// bytes is with it, for nothing else proves them. Pages are none of those: a
+    /// site has a page of its own for one that is missing.
+    fn unlisted(&self, name: &AssetPath) -> Option<Target> {
+        let content_type = media::content_type(name);
+        let is_page =
+            || name.split_extension().1.is_none() || media::essence(&content_type) == "text/html";
+        let named = may_be_hashed(name) && !is_page();
+        let other_tools = || named.then(|| ObjectKey::of_public_name(name));
+        let object = ObjectKey::for_public_name(name).or_else(other_tools)?;
+        // Whether it is large enough to be coded is not known yet.
+        let varies = media::is_compressible(&content_type);
+        let identity = Wanted::unlisted(object);
+        let wanted = if varies { self.made(identity) } else { identity };
+        Some(Target::Asset(vec![wanted], Policy { varies, ..Policy::own_name(None) }))
     }
 
     /// An asset of the site's channels under its logical name.
@@ -130,9 +148,8 @@ impl Asked<'_> {
         let path = &self.request.path;
         if matches!(self.site.config.serve, Serve::Assets) {
             let mounted = self.entry(path).map(|(_, entry)| entry);
-            let at_mount =
-                mounted.map(|entry| Target::Asset(self.codings(entry), Policy::logical(entry)));
-            return at_mount.or_else(|| self.sibling(&Mount::at("/").asset_path(path)?));
+            let at_mount = mounted.map(|entry| self.asset(entry, Policy::logical(entry)));
+            return at_mount.or_else(|| self.sibling(&Mount::ROOT.asset_path(path)?));
         }
         if path.ends_with('/') {
             return self.in_site(&format!("{path}index.html"));
@@ -146,7 +163,7 @@ impl Asked<'_> {
     fn in_site(&self, path: &str) -> Option<Target> {
         let (url_path, entry) = self.entry(path)?;
         if !is_html(entry) {
-            return Some(Target::Asset(self.codings(entry), Policy::of_site(entry)));
+            return Some(self.asset(entry, Policy::of_site(entry)));
         }
         let page = self.page(&url_path, entry)?;
         Some(Target::Asset(vec![page], Policy::page(entry, StatusCode::OK)))
@@ -189,14 +206,37 @@ impl Asked<'_> {
         })
     }
 
+    /// An asset in the codings that there are, or that are made here.
+    fn asset(&self, entry: &Entry, policy: Policy) -> Target {
+        if derive::is_uncoded(entry) && !self.releases.publisher_codes(&entry.key) {
+            let wanted = self.made(Wanted::identity(entry));
+            return Target::Asset(vec![wanted], Policy { varies: true, ..policy });
+        }
+        Target::Asset(self.codings(entry), policy)
+    }
+
     /// An asset as the request likes it, and as it is for when that fails.
     fn codings(&self, entry: &Entry) -> Vec<Wanted> {
-        let fields = self.request.headers.get_all(header::ACCEPT_ENCODING);
-        let accepted = AcceptEncoding::parse(fields.iter().filter_map(|field| field.to_str().ok()));
-        let coding = accepted.prefer(entry.variants.keys().copied());
+        if entry.variants.is_empty() {
+            return vec![Wanted::identity(entry)];
+        }
+        let coding = self.accepted().prefer(entry.variants.keys().copied());
         let variant = coding.and_then(|coding| Some((coding, entry.variants.get(&coding)?)));
         let variant = variant.map(|(coding, variant)| Wanted::variant(entry, coding, variant));
         variant.into_iter().chain([Wanted::identity(entry)]).collect()
+    }
+
+    /// The same of one that the publisher made no codings of.
+    fn made(&self, identity: Wanted) -> Wanted {
+        match self.accepted().prefer(derive::MADE) {
+            Some(coding) => Wanted::made(identity, coding),
+            None => identity,
+        }
+    }
+
+    fn accepted(&self) -> AcceptEncoding {
+        let fields = self.request.headers.get_all(header::ACCEPT_ENCODING);
+        AcceptEncoding::parse(fields.iter().filter_map(|field| field.to_str().ok()))
     }
 
     /// A page, with the releases that its references are resolved against.
@@ -230,21 +270,6 @@ impl Asked<'_> {
             .filter_map(|(mount, channel)| Some(resolver(mount, self.releases.of(*channel)?)))
             .collect()
     }
-}
-
-/// An object that may be in the bucket although no release at hand names it.
-/// One that another tool named is served only if the publisher's digest of its
-/// bytes is with it, for nothing else proves them. Pages are none of those: a
-/// site has a page of its own for one that is missing.
-fn unlisted(name: &AssetPath) -> Option<Target> {
-    let is_page = || {
-        let content_type = media::content_type(name);
-        name.split_extension().1.is_none() || media::essence(&content_type) == "text/html"
-    };
-    let named = may_be_hashed(name) && !is_page();
-    let other_tools = || named.then(|| ObjectKey::of_public_name(name));
-    let object = ObjectKey::for_public_name(name).or_else(other_tools)?;
-    Some(Target::Asset(vec![Wanted::unlisted(object)], Policy::own_name(None)))
 }
 
 /// Whether a request is to be answered here, wherever it was going

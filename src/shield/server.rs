@@ -11,23 +11,28 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use super::admin;
-use super::body::{RequestBody, ResponseBody, Unstalled};
+use super::body::{RequestBody, ResponseBody, Unstalled, empty};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
-use super::listener::{Endings, Listener, Peer};
+use super::listener::{Endings, Entry, Listener, Peer, Trusted};
 use super::metrics::Metrics;
 use super::settings::{Admission, Settings};
 use super::{GatedRequest, Shield};
 
 /// How long a visitor may send nothing of a body it announced.
 const BODY_SILENCE_MAX: Duration = Duration::from_secs(20);
+/// How fast it must send the rest: slower than any modem, and a drip is not.
+const BODY_BYTES_PER_SECOND: u32 = 500;
 /// Connections of the admin listener, out of the reserve that visitors leave.
 const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Time that connections get to end by themselves, before those that are left
+/// are treated as at a shutdown.
+const LEAVING_MAX: Duration = Duration::from_secs(120);
 /// Time that tasks get to notice that they were broken off.
 const ABORT: Duration = Duration::from_secs(1);
 
@@ -42,6 +47,18 @@ pub async fn serve(
     tokens: &[SecretString],
     shutdown: CancellationToken,
 ) {
+    serve_by(shield, public, admin, tokens, Entry::default(), shutdown).await;
+}
+
+/// The same, for visitors who come by another `entry` than a plain socket.
+pub async fn serve_by(
+    shield: Arc<Shield>,
+    public: TcpListener,
+    admin: TcpListener,
+    tokens: &[SecretString],
+    entry: Entry,
+    shutdown: CancellationToken,
+) {
     let (config, metrics) = (shield.config(), Arc::clone(&shield.metrics));
     let limit = config.limits.drain;
     let (settled, respondent) = (Arc::clone(&shield), Arc::clone(&shield));
@@ -54,7 +71,11 @@ pub async fn serve(
     shield.set_admin_tokens(tokens);
     let admin_router = admin::router_with(admin::Sources::of(&shield), Arc::clone(&shield.tokens));
     let admin = Front { listener: admin, router: admin_router };
-    let draining = serve_routers(public, admin, &config, &metrics, shutdown);
+    let trusting = Arc::clone(&shield);
+    let trusted = Trusted::by(move |address| {
+        gate::forwarded::is_trusted(&trusting.settings().config().trusted_proxies, address)
+    });
+    let draining = listen(public, admin, entry, &config.limits, &trusted, &metrics, shutdown);
     let left = limit.saturating_sub(draining.await.elapsed());
     if !shield.drain(left).await {
         tracing::warn!("flights were still under way at the end");
@@ -90,16 +111,22 @@ where
         }
         async move {
             let response = match admitted {
-                Ok(gated) => {
-                    let body = Unstalled::new(request.into_body(), BODY_SILENCE_MAX);
-                    respond(settings, gated, body.boxed_unsync()).await
-                }
+                Ok(gated) => respond(settings, gated, bounded(request.into_body())).await,
                 Err(refusal) => refusal.response(version),
             };
             Ok::<_, Infallible>(response.map(axum::body::Body::new))
         }
     });
     Router::new().fallback_service(enter)
+}
+
+/// A body whose sender may not be silent, or slow, for long. Most requests have none, and
+/// then there is nothing to watch.
+fn bounded(body: axum::body::Body) -> RequestBody {
+    if body.is_end_stream() {
+        return empty();
+    }
+    Unstalled::new(body, BODY_SILENCE_MAX).paced(BODY_BYTES_PER_SECOND).boxed_unsync()
 }
 
 fn admit(
@@ -134,33 +161,73 @@ pub async fn serve_routers(
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Instant {
-    let endings = Endings { graceful: shutdown, ..Endings::default() };
-    let trusted = &config.trusted_proxies;
+    serve_routers_by(public, admin, Entry::default(), config, metrics, shutdown).await
+}
+
+/// The same, for visitors who come by `entry`. Operators never do.
+pub async fn serve_routers_by(
+    public: Front,
+    admin: Front,
+    entry: Entry,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Instant {
+    let trusted = Trusted::from(config.trusted_proxies.clone());
+    listen(public, admin, entry, &config.limits, &trusted, metrics, shutdown).await
+}
+
+async fn listen(
+    public: Front,
+    admin: Front,
+    entry: Entry,
+    limits: &Limits,
+    trusted: &Trusted,
+    metrics: &Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Instant {
+    let leaving = entry.leaving.clone();
+    let endings = Endings { graceful: shutdown, leaving, ..Endings::default() };
     let public = Listener::new(
         "awning_connections",
         public.listener,
         public.router,
-        &config.limits,
+        entry,
+        limits,
         trusted,
         metrics,
     );
     let few = Limits {
         connections_max: ADMIN_CONNECTIONS_MAX,
         connections_per_peer_max: ADMIN_CONNECTIONS_MAX,
-        ..config.limits.clone()
+        ..limits.clone()
     };
     let admin = Listener::new(
         "awning_admin_connections",
         admin.listener,
         admin.router,
+        Entry::default(),
         &few,
         trusted,
         metrics,
     );
     tokio::join!(public.run(endings.clone()), admin.run(endings.clone()));
+    leave(&endings).await;
     let began = Instant::now();
-    drain(&endings, config.limits.drain).await;
+    drain(&endings, limits.drain).await;
     began
+}
+
+/// Lets connections end by themselves once another process accepts them.
+async fn leave(endings: &Endings) {
+    if endings.leaving.is_cancelled() {
+        endings.tasks.close();
+        tokio::select! {
+            () = endings.tasks.wait() => {}
+            () = endings.graceful.cancelled() => {}
+            () = sleep(LEAVING_MAX) => endings.graceful.cancel(),
+        }
+    }
 }
 
 async fn drain(endings: &Endings, limit: Duration) {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::cache::DiskError;
 use super::config::{Config, Serve, SiteConfig};
 use super::forward::storefront;
-use super::metrics::Metrics;
+use super::metrics::{Counters, Metrics};
 use super::origin::storefront::{Storefront, UpstreamError};
 use crate::asset::Digest;
 use crate::manifest::Channel;
@@ -42,6 +43,9 @@ pub enum ConfigError {
     /// An upstream that cannot be forwarded to.
     #[error("a site cannot be a storefront")]
     Upstream(#[from] UpstreamError),
+    /// The disk tier cannot be used.
+    #[error("the disk tier cannot be used")]
+    Disk(#[from] DiskError),
     /// Too little memory.
     #[error("{0} bytes of memory are less than {MEMORY_BYTES_MIN}")]
     Memory(u64),
@@ -59,6 +63,8 @@ pub(crate) struct Site {
     pub(crate) origin: Url,
     /// Its upstream, if it has one.
     pub(crate) storefront: Option<Storefront>,
+    /// Its requests, by what the cache did.
+    pub(crate) requests: Counters,
 }
 
 /// Which site a stored response is of: a digest of the site's policy. It
@@ -167,10 +173,11 @@ impl Sites {
         let name = site.hosts.first().cloned().unwrap_or_default();
         let host = if name == ANY { "site.invalid" } else { name.as_str() };
         let origin = Url::parse(&format!("https://{host}/"));
-        let origin = origin.map_err(|_| ConfigError::Host(name))?;
+        let origin = origin.map_err(|_| ConfigError::Host(name.clone()))?;
         let assets = site.assets.iter();
         let assets = assets.map(|at| (at.mount.clone(), self.number_of(&at.channel))).collect();
-        self.sites.push(Site { config: site.clone(), id, assets, origin, storefront });
+        let (config, requests) = (site.clone(), requests(&name));
+        self.sites.push(Site { config, id, assets, origin, storefront, requests });
         Ok(())
     }
 
@@ -199,5 +206,58 @@ fn check(
     match site.hosts.iter().find(|host| hosts.find(host) != Some(number)) {
         Some(host) => Err(ConfigError::SharedHost(host.clone())),
         None => Ok(()),
+    }
+}
+
+/// The requests that are answered for a site. The labels are the configuration's
+/// words and ours, never a client's.
+pub(crate) fn requests(site: &str) -> Counters {
+    Counters::new("awning_requests_total", "site", site)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rewrite::PublicBase;
+    use crate::shield::config::MountedChannel;
+
+    fn shop() -> SiteConfig {
+        let channel = Channel::parse("production").unwrap();
+        SiteConfig {
+            hosts: vec!["www.example.nl".into()],
+            serve: Serve::Storefront { upstream: Url::parse("http://shop:8000").unwrap() },
+            assets: vec![MountedChannel { mount: Mount::at("/static/"), channel }],
+            public: PublicBase::parse("https://cdn.example.nl").unwrap(),
+            rewrite: true,
+        }
+    }
+
+    #[test]
+    fn a_site_with_another_policy_is_another_site() {
+        let id = SiteId::of(&shop());
+        let changes: [fn(&mut SiteConfig); 8] = [
+            |site| site.hosts[0] = "shop.example.nl".into(),
+            |site| site.hosts.insert(0, "shop.example.nl".into()),
+            |site| {
+                site.serve = Serve::Storefront { upstream: Url::parse("http://b:8000").unwrap() };
+            },
+            |site| site.serve = Serve::Release,
+            |site| site.assets[0].mount = Mount::at("/assets/"),
+            |site| site.assets[0].channel = Channel::parse("next").unwrap(),
+            |site| site.public = PublicBase::parse("https://cdn.example.com").unwrap(),
+            |site| site.rewrite = false,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = shop();
+            change(&mut other);
+            assert_ne!(SiteId::of(&other), id, "change {number}");
+        }
+    }
+
+    #[test]
+    fn a_site_with_more_hosts_is_the_same_site() {
+        let mut more = shop();
+        more.hosts.push("example.nl".into());
+        assert_eq!(SiteId::of(&more), SiteId::of(&shop()));
     }
 }

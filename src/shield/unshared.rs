@@ -52,7 +52,11 @@ impl Unshared<'_> {
         self.check_size(&known)?;
         let proof = Proof::of(self.wanted, &known)?;
         let head = head_of(self.wanted, &proof, &known);
-        let sent = delivery(self.request, self.policy, &head);
+        let sent = match delivery(self.request, self.policy, &head) {
+            // Each part would be a read of its own; one of the whole is less.
+            Delivery::Parts(_) => Delivery::Whole,
+            sent => sent,
+        };
         let passing = match (&sent, opened) {
             _ if self.request.method == Method::HEAD => None,
             (Delivery::Part(first, last), _) => {
@@ -71,8 +75,8 @@ impl Unshared<'_> {
         };
         let Self { request, policy, status, .. } = self;
         let answer = Answer { request, policy, head: &head, status: status.clone(), age: None };
-        let body = passing.map_or_else(empty, Passing::into_body);
-        Ok((answer.respond(sent, |_| body), status))
+        let mut body = passing.map(Passing::into_body);
+        Ok((answer.respond(sent, |_| body.take().unwrap_or_else(empty)), status))
     }
 
     async fn window(&self) -> Result<Reservation, Fault> {

@@ -94,7 +94,12 @@ impl Wanted {
 
     /// Whether a stored response was made from the object that is wanted.
     pub(crate) fn is(&self, stored: &StoredResponse) -> bool {
-        self.published.as_ref().is_none_or(|published| published.digest == stored.object)
+        self.is_object(&stored.object)
+    }
+
+    /// Whether an object of this digest is the one that is wanted.
+    pub(crate) fn is_object(&self, object: &Digest) -> bool {
+        self.published.as_ref().is_none_or(|published| published.digest == *object)
     }
 
     /// One content coding of an asset.
@@ -102,6 +107,23 @@ impl Wanted {
         let published = Published::of(entry, variant.b3, variant.size);
         let object = Self::unlisted(variant.key.clone());
         Self { published: Some(published), coding: Some(coding), ..object }
+    }
+
+    /// The coding of an object that the shield makes itself.
+    pub(crate) fn made(identity: Self, coding: Coding) -> Self {
+        let key = CacheKey::Made { object: identity.object.clone(), coding: Some(coding) };
+        Self { key, coding: Some(coding), ..identity }
+    }
+
+    /// The coding, if the shield makes it.
+    pub(crate) fn made_coding(&self) -> Option<Coding> {
+        if let CacheKey::Made { coding, .. } = &self.key { *coding } else { None }
+    }
+
+    /// The object that a coding or a page is made of.
+    pub(crate) fn identity_of(&self) -> Self {
+        let key = CacheKey::Object(self.object.clone());
+        Self { key, coding: None, page: None, ..self.clone() }
     }
 }
 

@@ -15,6 +15,7 @@ mod plan;
 mod publish;
 mod releases;
 mod reload;
+mod restart;
 mod transfer;
 mod up;
 mod verify;

@@ -27,7 +27,10 @@ struct Serving {
 
 impl Serving {
     async fn start(world: &World) -> Self {
-        let mut command = world.command(&["serve", "--json"]);
+        Self::run(world, world.command(&["serve", "--json"])).await
+    }
+
+    async fn run(world: &World, mut command: Command) -> Self {
         command.env("AWNING_ADMIN_TOKEN_FILE", world.path("secrets/token"));
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -82,10 +85,12 @@ async fn ask(address: &str, request: &str) -> (String, String) {
 }
 
 fn toml(host: &str, listen: &str) -> String {
-    format!(
-        "[shield]\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\n\n\
-         [[site]]\nhosts = [\"{host}\"]\nserve = \"assets\"\n"
-    )
+    let shield = format!("[shield]\nlisten = \"{listen}\"\nadmin_listen = \"127.0.0.1:0\"\n\n");
+    shield + &site(host)
+}
+
+fn site(host: &str) -> String {
+    format!("[[site]]\nhosts = [\"{host}\"]\nserve = \"assets\"\n")
 }
 
 /// Puts a file in the place of another, as editors and orchestrators do.
@@ -136,6 +141,50 @@ async fn a_changed_configuration_is_taken_and_a_bad_one_is_not() {
 
     serving.signal("-TERM").await;
     assert!(timeout(PATIENCE, serving.child.wait()).await.unwrap().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_credentials_for_the_bucket_need_no_restart() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", &toml("a.example", "127.0.0.1:0"));
+    world.write("secrets/token", OLD_TOKEN);
+    world.write("secrets/key", "expired-long-ago");
+    world.run(&["publish", "site"]).await.exited(0);
+    let mut command = world.command(&["serve", "--json"]);
+    command.env_remove("B2_APPLICATION_KEY");
+    command.env("B2_APPLICATION_KEY_FILE", world.path("secrets/key"));
+    let mut serving = Serving::run(&world, command).await;
+    serving.says("the channel's release is kept").await;
+    assert_eq!(serving.status("a.example").await, "503");
+
+    replace(&world, "secrets/key", "awning-secret\n");
+    serving.says("the bucket is read with other credentials").await;
+    serving.says("another release is served").await;
+    assert_eq!(serving.status("a.example").await, "200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_channel_is_waited_for_while_the_old_sites_are_served() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", &toml("a.example", "127.0.0.1:0"));
+    world.write("secrets/token", OLD_TOKEN);
+    world.run(&["publish", "site"]).await.exited(0);
+    let mut serving = Serving::start(&world).await;
+    serving.says("another release is served").await;
+
+    let next = site("next.example");
+    let both = format!("{}{next}channel = \"next\"\n", toml("a.example", "127.0.0.1:0"));
+    replace(&world, "awning.toml", &both);
+    serving.says("the configuration was not taken").await;
+    serving.says("channel `next` is new and cannot be served yet").await;
+    assert_eq!(serving.status("a.example").await, "200");
+    assert_eq!(serving.status("next.example").await, "421");
+
+    world.run(&["publish", "site", "--channel", "next"]).await.exited(0);
+    serving.says("the configuration was read again").await;
+    assert_eq!(serving.status("next.example").await, "200");
 }
 
 #[cfg(unix)]

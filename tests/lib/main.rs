@@ -4,6 +4,7 @@
 mod admin;
 mod architecture;
 mod bucket;
+mod entry;
 mod gate;
 mod harness;
 mod listener;
@@ -11,6 +12,7 @@ mod pages;
 mod publish;
 mod rewrite;
 mod s3_store;
+mod semantics_oracle;
 mod serve;
 mod shield;
 mod store_contract;

@@ -196,7 +196,8 @@ async fn a_body_that_breaks_off_is_not_stored() {
     let shop = Shop::before(upstream, Pages::default());
     for _ in 0..2 {
         let seen = shop.see("/").await;
-        assert!(seen.body.is_err(), "{seen:?}");
+        // It may break off before the answer began.
+        assert!(seen.status == 502 || seen.body.is_err(), "{seen:?}");
         assert!(seen.header("cache-status").contains("fwd=uri-miss"), "{seen:?}");
     }
 }

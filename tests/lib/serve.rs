@@ -21,10 +21,11 @@ use url::Url;
 use crate::harness::origin::Origin;
 use crate::harness::release::{CDN, Release, SHOP, SITE, config};
 use crate::harness::upstream::Upstream;
-use crate::harness::wire::{Answer, ask};
+use crate::harness::wire::{Answer, Wire, ask};
 
 struct Street {
     origin: Arc<Origin>,
+    shield: Arc<Shield>,
     upstream: Upstream,
     public: SocketAddr,
     admin: SocketAddr,
@@ -50,12 +51,12 @@ impl Street {
         let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let token = shutdown.clone();
+        let (token, served) = (shutdown.clone(), Arc::clone(&shield));
         let serving = tokio::spawn(async move {
-            serve(shield, public, admin, &["secret".into()], token).await;
+            serve(served, public, admin, &["secret".into()], token).await;
         });
         let (public, admin) = addresses;
-        Self { origin, upstream, public, admin, shutdown, serving }
+        Self { origin, shield, upstream, public, admin, shutdown, serving }
     }
 
     async fn visit(&self, host: &str, path: &str) -> Answer {
@@ -96,6 +97,19 @@ async fn pages_of_both_kinds_name_assets_that_are_served() {
 }
 
 #[tokio::test]
+async fn options_that_go_no_further_are_answered_by_the_shield() {
+    let street = Street::open().await;
+    for (method, forwards, asked) in
+        [("OPTIONS", "0", 0), ("OPTIONS", "1", 1), ("OPTIONS", "none", 2), ("GET", "0", 3)]
+    {
+        let fields = format!("Host: {SHOP}\r\nMax-Forwards: {forwards}\r\n");
+        let answer = ask(street.public, format!("{method} / HTTP/1.1\r\n{fields}\r\n")).await;
+        assert!(matches!(answer.status, 200 | 204), "{method} {forwards}: {}", answer.status);
+        assert_eq!(street.upstream.count(), asked, "{method} {forwards}");
+    }
+}
+
+#[tokio::test]
 async fn a_storefront_without_a_release_passes_its_pages_as_they_are() {
     let street = Street::open().await;
     let page = street.visit(SHOP, "/").await;
@@ -120,6 +134,38 @@ async fn an_operator_sees_what_is_served_and_what_is_lacking() {
     let metrics = ask(street.admin, "GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n").await;
     let counted = format!("awning_requests_total{{site=\"{SITE}\",cache=\"miss\"}} 1");
     assert!(metrics.text().contains(&counted), "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn no_request_fails_while_the_configuration_changes() {
+    let (street, release) = (Street::open().await, release());
+    release.publish(&street.origin, 1).await;
+    street.shield.refresh().await;
+    let name = release.name("css/app.css");
+    let visits = async |host: &'static str, path: &str| {
+        let mut wire = Wire::connect(street.public).await;
+        for number in 0..200 {
+            wire.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+            let answer = wire.answer("GET").await;
+            assert_eq!(answer.status, 200, "{host}{path} {number}: {}", answer.head);
+        }
+    };
+    let reloads = async {
+        let with = (*street.shield.config()).clone();
+        let mut without = with.clone();
+        without.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        without.sites[1].hosts.push("example.nl".into());
+        without.sites[2].rewrite = false;
+        without.sites.rotate_left(1);
+        for _ in 0..50 {
+            for config in [&without, &with] {
+                street.shield.reload(config.clone(), Vec::new()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::join!(visits(CDN, &name), visits(SITE, "/"), visits(SHOP, "/"), reloads);
+    assert_eq!(street.shield.standing().applied, 100);
 }
 
 #[tokio::test]

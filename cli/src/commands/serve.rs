@@ -4,20 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use awning::clock::Clock;
-use awning::shield::Shield;
 use awning::shield::metrics::Metrics;
 use awning::shield::server;
+use awning::shield::{Entry, Shield};
 use awning::store::s3::S3Store;
 use awning::store::{ObjectRead, Renewable};
 use clap::Args;
 use secrecy::SecretString;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::exit::CannotListen;
+use crate::handover::{self, Handover};
 use crate::interrupt::Signals;
 use crate::open_files;
 use crate::reload::{Changes, Reloading};
@@ -26,10 +29,22 @@ use crate::served::Served;
 /// How often channel heads are read again.
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
 
+/// How long the releases of a process that takes over may take to be read.
+const RELEASES_MAX: Duration = Duration::from_secs(30);
+
 /// Connections that may wait to be accepted; the usual 128 is short for a burst.
 const BACKLOG: u32 = 1024;
 
 /// Run the shield, from the configuration
+///
+/// SIGTERM and SIGINT let requests in progress finish. SIGHUP reads the
+/// configuration, the certificate and the files with secrets again; so does a
+/// change of one of them. A configuration that is wrong changes nothing.
+///
+/// SIGUSR2 restarts without losing a request: the same command is started again
+/// with the same sockets, and once it answers this process finishes what it has
+/// begun; if it does not, this process goes on. Sockets of systemd are used when
+/// there are any, the one for visitors first.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Address for visitors [default: shield.listen]
@@ -45,8 +60,14 @@ impl Serve {
     /// Serves until it is told to end, then lets requests in progress finish.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let mut signals = Signals::listen()?;
-        let changes = Changes::listen(context.config_files())?;
+        let sockets = handover::inherited()?;
         let served = Served::read(context, self.listen, self.admin_listen)?;
+        let mut files = context.config_files();
+        files.extend(served.tls_files());
+        let changes = Changes::listen(files)?;
+        // Read again, for what changed before anybody watched.
+        let served = Served::read(context, self.listen, self.admin_listen)?;
+        let tls = served.certificate()?;
         let store = served.store.as_ref().map(|(s3, _)| {
             (Arc::new(Renewable::new(Arc::new(S3Store::new(s3.clone())))), s3.clone())
         });
@@ -58,28 +79,59 @@ impl Serve {
             Clock::System,
             Arc::new(Metrics::default()),
         )?;
-        let listeners = Listeners::bind(served.listen, served.admin_listen)?;
-        let urls = listeners.urls()?;
+        let listeners = Listeners::open(sockets, served.listen, served.admin_listen)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let urls = listeners.urls_by(scheme)?;
+        let handover = Handover::prepare(&listeners.public, &listeners.admin)?;
+        if handover::has_predecessor(&context.environment) {
+            // Until then that one answers, which has releases.
+            read_releases(&shield).await?;
+        }
         context.output.data(&urls, &urls)?;
 
         let (shutdown, tokens) = (CancellationToken::new(), served.tokens.clone());
+        let leaving = CancellationToken::new();
+        let entry = Entry {
+            proxy_protocol: served.proxy_protocol,
+            tls: tls.clone(),
+            leaving: leaving.clone(),
+        };
         let reloading = Reloading {
             context,
             began: served,
             flags: [self.listen, self.admin_listen],
             shield: Arc::clone(&shield),
+            tls,
             store,
         };
         tokio::join!(
-            run_shield(shield, listeners, tokens, shutdown.clone()),
+            async {
+                handover::tell_ready(&context.environment);
+                run_shield_by(shield, listeners, tokens, entry, shutdown.clone()).await;
+            },
             reloading.run(changes, shutdown.clone()),
-            async move {
+            shutdown.run_until_cancelled(async {
+                handover.done().await;
+                leaving.cancel();
+            }),
+            shutdown.run_until_cancelled(async {
                 signals.received().await;
                 shutdown.cancel();
-            }
+            })
         );
         Ok(())
     }
+}
+
+/// Reads what the process before serves already.
+async fn read_releases(shield: &Shield) -> anyhow::Result<()> {
+    let read = timeout(RELEASES_MAX, shield.refresh()).await;
+    let lacking = shield.readiness().reasons;
+    if read.is_err() || !lacking.is_empty() {
+        let reasons: Vec<_> = lacking.into_iter().map(|lacking| lacking.reason).collect();
+        bail!("the releases could not be read: {}", reasons.join("; "));
+    }
+    Ok(())
 }
 
 /// The two addresses of a shield, bound but not yet answered.
@@ -101,13 +153,33 @@ pub(crate) struct Urls {
 impl Listeners {
     /// Binds both addresses, so that an address in use is told before anything starts.
     pub(crate) fn bind(public: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
-        Ok(Self { public: bind(public)?, admin: bind(admin)? })
+        Self::open([None, None], public, admin)
+    }
+
+    /// The same, for sockets that are not there yet.
+    fn open(
+        [given_public, given_admin]: [Option<std::net::TcpListener>; 2],
+        public: SocketAddr,
+        admin: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let open = |given: Option<std::net::TcpListener>, address| match given {
+            None => anyhow::Ok(bind(address)?),
+            Some(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(TcpListener::from_std(socket)?)
+            }
+        };
+        Ok(Self { public: open(given_public, public)?, admin: open(given_admin, admin)? })
     }
 
     /// The URLs that reach them.
     pub(crate) fn urls(&self) -> anyhow::Result<Urls> {
+        self.urls_by("http")
+    }
+
+    fn urls_by(&self, scheme: &str) -> anyhow::Result<Urls> {
         Ok(Urls {
-            shield: format!("http://{}", self.public.local_addr()?),
+            shield: format!("{scheme}://{}", self.public.local_addr()?),
             admin: format!("http://{}", self.admin.local_addr()?),
         })
     }
@@ -126,14 +198,26 @@ pub(crate) async fn run_shield(
     tokens: Vec<SecretString>,
     shutdown: CancellationToken,
 ) {
+    run_shield_by(shield, listeners, tokens, Entry::default(), shutdown).await;
+}
+
+/// The same, for visitors who come by `entry`. It also ends when another
+/// process has taken over and everything here is finished.
+async fn run_shield_by(
+    shield: Arc<Shield>,
+    listeners: Listeners,
+    tokens: Vec<SecretString>,
+    entry: Entry,
+    shutdown: CancellationToken,
+) {
     if let Err(error) = open_files::raise_limit() {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
     let Listeners { public, admin } = listeners;
-    tokio::join!(
-        Arc::clone(&shield).watch(REFRESH_EVERY, shutdown.clone()),
-        server::serve(shield, public, admin, &tokens, shutdown),
-    );
+    tokio::join!(Arc::clone(&shield).watch(REFRESH_EVERY, shutdown.clone()), async {
+        server::serve_by(shield, public, admin, &tokens, entry, shutdown.clone()).await;
+        shutdown.cancel();
+    },);
 }
 
 /// Listens on an address, or says why that cannot be.

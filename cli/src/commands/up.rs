@@ -167,6 +167,7 @@ impl Up {
         let config = Config {
             sites: vec![site],
             memory_bytes_max: settings.shield.memory_bytes_max,
+            disk: settings.shield.disk.clone(),
             trusted_proxies: settings.shield.trusted_proxies.clone(),
             limits: Limits::standard(),
         };

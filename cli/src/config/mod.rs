@@ -25,7 +25,7 @@ pub(crate) use admin::admin_tokens;
 pub(crate) use environment::Environment;
 pub(crate) use problem::{ConfigError, Problem};
 pub(crate) use publish::{PublishSettings, mount};
-pub(crate) use shield::ShieldSettings;
+pub(crate) use shield::{ShieldSettings, TlsFiles};
 pub(crate) use site::upstream;
 pub(crate) use store::{Credentials, StoreSettings};
 pub(crate) use transfer::{Transfer, bandwidth, concurrency};

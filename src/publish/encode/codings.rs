@@ -13,32 +13,6 @@ const BYTES_MIN: u64 = 256;
 /// of one of this size peaked below 300 MiB, encoders included.
 const BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// Types that are not text and are not compressed by their own format. What
-/// is not listed, such as `font/woff2` or `image/png`, is.
-const COMPRESSIBLE: &[&str] = &[
-    "application/ecmascript",
-    "application/font-sfnt",
-    "application/javascript",
-    "application/json",
-    "application/rtf",
-    "application/toml",
-    "application/vnd.ms-fontobject",
-    "application/wasm",
-    "application/x-font-ttf",
-    "application/x-javascript",
-    "application/xml",
-    "application/yaml",
-    "font/collection",
-    "font/otf",
-    "font/sfnt",
-    "font/ttf",
-    "image/bmp",
-    "image/vnd.microsoft.icon",
-    "image/x-icon",
-    "image/x-ms-bmp",
-    "model/obj",
-];
-
 /// The codings that an asset may have: those that a rule names, or else all of
 /// them if its type is one that compresses.
 ///
@@ -57,17 +31,9 @@ pub(super) fn codings(
         Some(Compress::Yes) => Coding::ALL.into(),
         Some(Compress::No) => Vec::new(),
         Some(Compress::Only(codings)) => codings.clone(),
-        None if is_compressible(content_type) => Coding::ALL.into(),
+        None if media::is_compressible(content_type) => Coding::ALL.into(),
         None => Vec::new(),
     }
-}
-
-fn is_compressible(content_type: &str) -> bool {
-    let essence = media::essence(content_type).to_ascii_lowercase();
-    essence.starts_with("text/")
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
-        || COMPRESSIBLE.contains(&essence.as_str())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Preconditions of requests, evaluated by a cache against a stored response
 //! of an upstream whose validators mean nothing to it (RFC 9110 §13,
-//! RFC 9111 §4.3.2). For awning's own tags see [`super::validator`].
+//! RFC 9111 §4.3.2).
+//!
+//! For awning's own tags see [`super::validator`].
 
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +51,11 @@ impl<'a> Tag<'a> {
         (!opaque.is_empty()).then_some(Self { opaque, weak: weak || !quoted })
     }
 
+    /// The tag without its weakness, with its quotes if it has any.
+    pub fn opaque(&self) -> &'a [u8] {
+        self.opaque
+    }
+
     /// Whether it changes with every byte (RFC 9110 §8.8.1).
     pub fn is_strong(&self) -> bool {
         !self.weak
@@ -66,8 +73,10 @@ impl<'a> Tag<'a> {
 }
 
 /// Evaluates the preconditions of a request against a stored response, in the
-/// order of RFC 9110 §13.2.2. They count only for a success (§13.2.1).
-/// `received` is when the response was stored or last freshened.
+/// order of RFC 9110 §13.2.2.
+///
+/// They count only for a success (§13.2.1). `received` is when the response was
+/// stored or last freshened.
 pub fn evaluate(
     request: &HeaderMap,
     status: StatusCode,
@@ -119,7 +128,8 @@ pub fn not_modified_fields(stored: &HeaderMap) -> HeaderMap {
         let of_content = name.as_str().starts_with("content-")
             && !name.as_str().starts_with("content-security-policy")
             && *name != CONTENT_LOCATION;
-        !of_content && !(tagged && *name == LAST_MODIFIED)
+        let spare = tagged && *name == LAST_MODIFIED;
+        !of_content && !spare
     };
     let fields = stored.iter().filter(|(name, _)| kept(name));
     fields.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -162,12 +172,18 @@ fn is_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTime) ->
 
 /// One member of `If-Match` or `If-None-Match`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Given<'a> {
+pub(super) enum Given<'a> {
+    /// `*`.
     Any,
+    /// A tag.
     Tag(Tag<'a>),
 }
 
-fn given_tags<'a>(request: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Given<'a>> {
+/// The members of all `If-Match` or `If-None-Match` fields of a request.
+pub(super) fn given_tags<'a>(
+    request: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = Given<'a>> {
     let lines = request.get_all(name).into_iter();
     lines.flat_map(|line| {
         let mut rest = line.as_bytes();

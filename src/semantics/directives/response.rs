@@ -66,6 +66,19 @@ pub enum DecidedBy {
     Rule,
 }
 
+impl DecidedBy {
+    /// The field's name, for people; `rule` for the configuration.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::CacheControl => Some("cache-control"),
+            Self::CdnCacheControl => Some("cdn-cache-control"),
+            Self::AwningCacheControl => Some("awning-cache-control"),
+            Self::Rule => Some("rule"),
+        }
+    }
+}
+
 /// What of a response a directive is about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Scope {

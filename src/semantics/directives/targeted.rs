@@ -42,6 +42,7 @@ fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Dictionary> {
 
 /// The types that a directive's value may have (RFC 9213 §2.1): an integer
 /// where it is a time, a string or token where it lists fields, else `true`.
+///
 /// A value of another type leaves the directive without a readable argument.
 fn take(found: &mut Reader, name: &str, value: &BareItem) {
     let argument = match value {

@@ -203,7 +203,7 @@ fn a_rule_speaks_for_responses_that_say_nothing() {
         assert_eq!(read.decided_by, decided_by, "{list:?}");
         let ruled = decided_by == DecidedBy::Rule;
         assert_eq!(read.max_age == rule.max_age, ruled, "{list:?}");
-        assert_eq!(ResponseDirectives::with_default(&fields(list), None).public, false);
+        assert!(!ResponseDirectives::with_default(&fields(list), None).public);
     }
 }
 

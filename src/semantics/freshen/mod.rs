@@ -30,11 +30,12 @@ const OF_STORED_CONTENT: [HeaderName; 5] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// Makes a request conditional on what is stored for its URI, the newest
-/// first (RFC 9111 §4.3.1), in place of the conditions that it had. The tags
-/// of all stored responses, weak ones too, and the date of the first of them
-/// that has one. `false`: nothing stored has a validator, and the request has
-/// no condition now.
+/// Makes a request conditional on what is stored for its URI, the newest first
+/// (RFC 9111 §4.3.1), in place of the conditions that it had.
+///
+/// It gets the tags of all stored responses, weak ones too, and the date of the
+/// first of them that has one. `false`: nothing stored has a validator, and the
+/// request has no condition now.
 pub fn make_conditional<'a>(
     request: &mut HeaderMap,
     stored: impl IntoIterator<Item = &'a HeaderMap>,
@@ -91,10 +92,12 @@ pub fn freshens(not_modified: &HeaderMap, stored: &[&HeaderMap]) -> Vec<usize> {
 }
 
 /// The fields of a stored response after a 304, or after the response to a
-/// HEAD, that freshens it (RFC 9111 §3.2): every field of the newer response in
-/// place of the stored ones of its name, except those that are not stored and
-/// those about the stored content. Its date and age are those of the newer
-/// response: what that one does not say of them is forgotten.
+/// HEAD, that freshens it (RFC 9111 §3.2).
+///
+/// Every field of the newer response in place of the stored ones of its name,
+/// except those that are not stored and those about the stored content. Its
+/// date and age are those of the newer response: what that one does not say of
+/// them is forgotten.
 pub fn freshened(stored: &HeaderMap, newer: &HeaderMap, received: SystemTime) -> HeaderMap {
     let directives = ResponseDirectives::of(newer);
     let updates = |name: &HeaderName| {
@@ -114,9 +117,11 @@ pub fn freshened(stored: &HeaderMap, newer: &HeaderMap, received: SystemTime) ->
     fields
 }
 
-/// What the 200 to a HEAD says about a stored response that could have
-/// answered it (RFC 9111 §4.3.5): `true`, it is still the same, and freshened
-/// by it; `false`, it is another one by now, and should be held for stale.
+/// What the 200 to a HEAD says about a stored response that could have answered
+/// it (RFC 9111 §4.3.5).
+///
+/// `true`: it is still the same, and freshened by it. `false`: it is another
+/// one by now, and should be held for stale.
 pub fn head_agrees(stored: &HeaderMap, head: &HeaderMap) -> bool {
     let same =
         |name: &HeaderName| head.get(name).is_none_or(|value| stored.get(name) == Some(value));

@@ -57,6 +57,19 @@ pub enum Basis {
     Nothing,
 }
 
+impl Basis {
+    /// The word for it, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SharedMaxAge => "s-maxage",
+            Self::MaxAge => "max-age",
+            Self::Expires => "expires",
+            Self::Heuristic => "heuristic",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
 impl Freshness {
     /// The freshness of a response as it was received.
     pub fn of(

@@ -1,6 +1,8 @@
 //! Parts of a representation: what a stored 206 holds, whether two belong
 //! together, and what is still missing (RFC 9111 §3.3 and §3.4, RFC 9110
-//! §14.4 and §15.3.7). Which bytes a request wants is [`super::range`]'s.
+//! §14.4 and §15.3.7).
+//!
+//! Which bytes a request wants is [`super::range`]'s to say.
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderValue};
@@ -158,9 +160,11 @@ pub fn if_range(stored: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// The fields of a stored partial response to which a newer part was added
-/// (RFC 9111 §3.4): those of the newer one in place of the stored, and what
-/// they say about the content replaced by what is at hand now.
+/// The fields of a stored partial response to which a newer part was added (RFC
+/// 9111 §3.4).
+///
+/// Those of the newer one in place of the stored, and what they say about the
+/// content replaced by what is at hand now.
 pub fn combined_fields(
     stored: &HeaderMap,
     newer: &HeaderMap,

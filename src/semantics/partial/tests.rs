@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 type Fields<'a> = &'a [(&'static str, &'a str)];
+type Ranges<'a> = &'a [(u64, u64)];
 
 const THEN: &str = "Sat, 01 Jan 2000 00:00:01 GMT";
 const LATER: &str = "Sat, 01 Jan 2000 00:00:02 GMT";
@@ -79,7 +80,7 @@ fn a_range_that_contradicts_its_message_is_none() {
 
 #[test]
 fn parts_that_touch_become_one() {
-    let table: [(&[(u64, u64)], &[(u64, u64)]); 7] = [
+    let table: [(Ranges<'_>, Ranges<'_>); 7] = [
         (&[(0, 4)], &[(0, 4)]),
         (&[(0, 4), (5, 9)], &[(0, 9)]),
         (&[(5, 9), (0, 4)], &[(0, 9)]),
@@ -119,7 +120,7 @@ fn more_parts_than_can_be_accounted_for_are_not_added() {
 #[test]
 fn what_is_missing_is_what_lies_between() {
     let kept = parts(&[(2, 4), (7, 8)], Some(12));
-    let table: [((u64, u64), &[(u64, u64)]); 9] = [
+    let table: [((u64, u64), Ranges<'_>); 9] = [
         ((0, 11), &[(0, 1), (5, 6), (9, 11)]),
         ((2, 4), &[]),
         ((3, 3), &[]),

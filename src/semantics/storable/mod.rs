@@ -108,9 +108,11 @@ pub fn may_store(candidate: &Candidate<'_>) -> Result<(), Unstorable> {
     is_of_use(candidate).then_some(()).ok_or(Unstorable::NoFreshness)
 }
 
-/// The fields to store of a response: all but those of its connection, those
+/// The fields to store of a response: all but those of its connection and those
 /// that a qualified `private` or `no-cache` excludes (RFC 9111 §3.1, §5.2.2.4,
-/// §5.2.2.7), and with a `Date` where it had none (RFC 9110 §6.6.1).
+/// §5.2.2.7).
+///
+/// A response without `Date` gets one (RFC 9110 §6.6.1).
 pub fn stored_fields(
     response: &HeaderMap,
     directives: &ResponseDirectives,
@@ -134,8 +136,9 @@ pub fn is_stored(response: &HeaderMap, directives: &ResponseDirectives, name: &H
 }
 
 /// GET, and a POST that answers what a GET would get (RFC 9110 §9.3.3): with
-/// explicit freshness and its own URI as `Content-Location`. The response to a
-/// HEAD has no content to store; it can only freshen.
+/// explicit freshness and its own URI as `Content-Location`.
+///
+/// The response to a HEAD has no content to store; it can only freshen.
 fn method_allows(candidate: &Candidate<'_>) -> Result<(), Unstorable> {
     let own_location = || {
         let location = candidate.response.get(CONTENT_LOCATION)?.to_str().ok()?;

@@ -48,7 +48,7 @@ fn verdict(
 fn a_response_is_stored_unless_something_speaks_against_it() {
     let cc = |text: &'static str| [("cache-control", text)];
     let tag = ("etag", "\"a\"");
-    let table: [(&[(&'static str, &str)], Result<(), Unstorable>); 24] = [
+    let table: [(Fields<'_>, Result<(), Unstorable>); 24] = [
         (&[FRESH], Ok(())),
         (&cc("s-maxage=60"), Ok(())),
         (&[tag], Ok(())),
@@ -138,7 +138,7 @@ fn authorized_responses_are_shared_only_when_that_is_allowed() {
 #[test]
 fn a_post_is_stored_only_as_what_a_get_would_get() {
     let own = ("content-location", "/a");
-    let table: [(&str, &[(&'static str, &str)], Result<(), Unstorable>); 8] = [
+    let table: [(&str, Fields<'_>, Result<(), Unstorable>); 8] = [
         ("POST", &[FRESH, own], Ok(())),
         ("POST", &[FRESH, ("content-location", "https://shop.nl/a")], Ok(())),
         ("POST", &[FRESH, ("content-location", "/b")], Err(Unstorable::Method)),

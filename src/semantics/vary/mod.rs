@@ -3,7 +3,7 @@
 
 mod normal;
 
-use http::header::VARY;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, VARY};
 use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ pub const FIELDS_MAX: usize = 16;
 /// digest, so that the length of a key is bounded whatever clients send.
 pub const VALUE_MAX: usize = 128;
 
+/// Fields whose values are nobody's business: in a key, which is logged, shown
+/// and kept on disk, they are there by their digest only.
+const SECRET: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+
 /// The selecting fields of a response, sorted, each once.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Vary(Vec<HeaderName>);
@@ -33,10 +37,11 @@ pub enum VaryFault {
     TooLong,
 }
 
-/// The values of a request in the selecting fields of a response: the part of
-/// a cache key that tells variants apart. Equal for requests that a stored
-/// response answers alike. At most about [`FIELDS_MAX`] times the length of a
-/// name and [`VALUE_MAX`].
+/// The values of a request in the selecting fields of a response: the part of a
+/// cache key that tells variants apart.
+///
+/// Equal for requests that a stored response answers alike. At most about
+/// [`FIELDS_MAX`] times the length of a name and [`VALUE_MAX`].
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Selection(Box<str>);
@@ -79,7 +84,7 @@ impl Vary {
             // Neither `:` nor `=` is part of a name, nor a line feed of a value.
             match normal::value(request, name) {
                 None => {}
-                Some(value) if value.len() <= VALUE_MAX => {
+                Some(value) if value.len() <= VALUE_MAX && !SECRET.contains(name) => {
                     key.push(':');
                     key.push_str(&value);
                 }

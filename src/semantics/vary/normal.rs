@@ -78,6 +78,7 @@ pub(super) fn value(request: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// Members with weights, in lower case: the greatest weight first, and equal
 /// ones in the order of the alphabet (RFC 9110 §12.4.2: order says nothing).
+///
 /// `None` where a member is not understood; then the list is left as it is.
 fn by_weight(members: &[&str]) -> Option<String> {
     if members.len() > ORDERED_MAX {

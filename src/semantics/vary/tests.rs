@@ -162,6 +162,18 @@ fn a_selection_is_text_that_is_read_again() {
     assert_eq!(serde_json::from_str::<Selection>(&text).unwrap(), selection);
 }
 
+#[test]
+fn a_selection_keeps_secrets_and_tells_them_apart() {
+    let vary = vary("cookie, authorization").unwrap();
+    let select = |cookie| {
+        let request = fields(&[("cookie", cookie), ("authorization", "Bearer opensesame")]);
+        vary.select(&request)
+    };
+    let selection = select("session=opensesame");
+    assert!(!selection.as_str().contains("opensesame"), "{selection:?}");
+    assert_ne!(selection, select("session=other"));
+}
+
 proptest! {
     #[test]
     fn a_selection_is_short_whatever_clients_send(

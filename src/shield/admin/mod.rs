@@ -84,6 +84,7 @@ fn summary(shield: &Shield) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "ready": shield.readiness().ready,
         "reasons": shield.readiness().reasons,
+        "kept": shield.readiness().kept,
         "releases": shield.releases(),
         "config": shield.standing(),
         "memory": {

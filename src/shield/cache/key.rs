@@ -3,6 +3,7 @@
 
 use crate::asset::ObjectKey;
 use crate::manifest::ReleaseId;
+use crate::semantics::encoding::Coding;
 use crate::shield::pages::PageKey;
 use crate::shield::site::SiteId;
 
@@ -19,6 +20,14 @@ pub(crate) enum CacheKey {
         releases: Box<[Option<ReleaseId>]>,
         /// The object that the page is made from.
         object: ObjectKey,
+    },
+    /// What the shield makes of an object of the bucket.
+    Made {
+        /// The object without a coding.
+        object: ObjectKey,
+        /// The coding that it is made in; `None` where it is itself decoded,
+        /// which is a key for flights only.
+        coding: Option<Coding>,
     },
     /// The responses of an upstream for one URI.
     Upstream(Box<PageKey>),

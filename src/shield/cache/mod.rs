@@ -5,9 +5,11 @@
 
 mod absent;
 mod budget;
+mod disk;
 mod epochs;
 mod key;
 mod memory;
+mod saved;
 mod stored;
 
 use std::sync::Arc;
@@ -18,9 +20,13 @@ use super::pages::Variants;
 use absent::Absent;
 use memory::Memory;
 
+pub(crate) use absent::Why;
 pub(crate) use budget::{Budget, Reservation};
-pub use epochs::{Epoch, Epochs};
+pub(crate) use disk::{CHUNK_BYTES, Chunks, Disk, Entry, Record, Writer};
+pub use disk::{CheckedEntry, Damage, DiskConfig, DiskError, check_entry};
+pub use epochs::{Epoch, EpochNotKept, Epochs};
 pub(crate) use key::CacheKey;
+pub(crate) use saved::SavedHead;
 pub(crate) use stored::{ENTRY_BYTES, Head, StoredResponse};
 
 /// The cache of one shield.
@@ -28,8 +34,9 @@ pub(crate) use stored::{ENTRY_BYTES, Head, StoredResponse};
 pub(crate) struct Cache {
     memory: Memory,
     absent: Absent,
-    pub(crate) epochs: Epochs,
+    pub(crate) epochs: Arc<Epochs>,
     pub(crate) budget: Budget,
+    pub(crate) disk: Option<Disk>,
 }
 
 /// What the cache knows under a key, as far as it may be used.
@@ -37,21 +44,25 @@ pub(crate) struct Cache {
 pub(crate) enum Known {
     /// A response.
     Stored(Arc<StoredResponse>),
-    /// That the origin has none.
-    Absent {
-        /// Whether a release listed it when the origin was asked.
-        listed: bool,
-    },
+    /// That the origin, asked a moment ago, gave none.
+    Refused(Why),
     /// Nothing.
     Nothing,
 }
 
 impl Cache {
-    /// A cache that keeps bodies in flight and stored within `bytes_max`.
-    pub(crate) fn new(bytes_max: u64, metrics: &Metrics) -> Self {
+    /// A cache that keeps bodies in flight and stored within `bytes_max` of
+    /// memory, and on `disk` where there is one.
+    pub(crate) fn new(
+        bytes_max: u64,
+        disk: Option<&DiskConfig>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, DiskError> {
         let budget = Budget::new(bytes_max, metrics);
         let memory = Memory::new(budget.cached_bytes_max(), metrics);
-        Self { memory, absent: Absent::default(), epochs: Epochs::default(), budget }
+        let epochs = Arc::<Epochs>::default();
+        let disk = disk.map(|disk| Disk::open(disk, Arc::clone(&epochs), metrics)).transpose()?;
+        Ok(Self { memory, absent: Absent::default(), epochs, budget, disk })
     }
 
     /// What is known under `key` and not purged since.
@@ -59,7 +70,7 @@ impl Cache {
         match self.memory.get(key) {
             Some(stored) if self.epochs.usable(stored.fill_epoch) => Known::Stored(stored),
             _ => match self.absent.knows(key, &self.epochs, now) {
-                Some(listed) => Known::Absent { listed },
+                Some(why) => Known::Refused(why),
                 None => Known::Nothing,
             },
         }
@@ -80,9 +91,8 @@ impl Cache {
         self.memory.put_pages(key, variants);
     }
 
-    /// Remembers for a moment that the origin, asked in `epoch`, had nothing.
-    /// `listed`: although a release says that it is there.
-    pub(crate) fn put_absence(&self, key: CacheKey, epoch: Epoch, now: SystemTime, listed: bool) {
-        self.absent.note(key, epoch, now, listed);
+    /// Remembers for a moment that the origin, asked in `epoch`, gave nothing.
+    pub(crate) fn put_refusal(&self, key: CacheKey, epoch: Epoch, now: SystemTime, why: Why) {
+        self.absent.note(key, epoch, now, why);
     }
 }

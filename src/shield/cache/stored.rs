@@ -39,6 +39,16 @@ pub(crate) struct StoredResponse {
     pub(crate) stored_at: SystemTime,
 }
 
+impl Head {
+    /// The head of the page that was made from an object with this head.
+    pub(crate) fn as_page(&mut self, bytes: &[u8]) {
+        self.size = bytes.len() as u64;
+        self.tag.content = Digest::of(bytes).fingerprint();
+        // The page changes with its releases, the date of its object does not.
+        self.modified = None;
+    }
+}
+
 impl StoredResponse {
     /// Time since it was stored; nothing when the clock went back.
     pub(crate) fn age(&self, now: SystemTime) -> Duration {

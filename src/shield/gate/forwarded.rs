@@ -18,7 +18,7 @@ pub(crate) const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto"
 const CHAIN_MAX: usize = 32;
 
 /// Whether `address` belongs to a trusted proxy.
-pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+pub(crate) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|net| net.contains(&address))
 }
@@ -40,12 +40,9 @@ pub(super) fn client(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> Ip
 }
 
 /// The scheme the visitor used, as the nearest proxy saw it.
-pub(super) fn scheme(headers: &HeaderMap) -> &'static str {
-    let nearest = elements_from_the_right(headers, &PROTO).next();
-    match nearest {
-        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
-        _ => "http",
-    }
+pub(super) fn scheme(headers: &HeaderMap) -> Option<&'static str> {
+    let nearest = elements_from_the_right(headers, &PROTO).next()?;
+    Some(if nearest.eq_ignore_ascii_case("https") { "https" } else { "http" })
 }
 
 /// The host the visitor named, as the nearest proxy saw it.
@@ -102,12 +99,12 @@ mod tests {
     #[test]
     fn the_scheme_is_what_the_nearest_proxy_saw() {
         for (lines, expected) in [
-            (&["https"][..], "https"),
-            (&["HTTPS"], "https"),
-            (&["https, http"], "http"),
-            (&["http", "https"], "https"),
-            (&["gopher"], "http"),
-            (&[], "http"),
+            (&["https"][..], Some("https")),
+            (&["HTTPS"], Some("https")),
+            (&["https, http"], Some("http")),
+            (&["http", "https"], Some("https")),
+            (&["gopher"], Some("http")),
+            (&[], None),
         ] {
             assert_eq!(scheme(&said(&PROTO, lines)), expected, "{lines:?}");
         }

@@ -2,9 +2,9 @@
 //!
 //! Whatever could be read in two ways is refused, because a cache and its
 //! origin that read one request differently can be made to store one page
-//! under the name of another. What hyper hides from here (two equal
+//! under the name of another. What hyper would hide from here (two equal
 //! `Content-Length` lines, one beside `Transfer-Encoding`, `#fragment`, bare
-//! line feeds) it has made unambiguous before; `tests/lib/gate.rs` holds it to that.
+//! line feeds) the listener's framing refuses before hyper sees it.
 
 mod authority;
 pub(crate) mod forwarded;
@@ -20,7 +20,7 @@ pub use refusal::Refusal;
 use self::authority::Authority;
 use super::GatedRequest;
 use super::config::{Config, Limits, Serve, SiteConfig};
-use super::listener::Tunnel;
+use super::listener::{Secure, Tunnel};
 
 /// Methods of the IANA registry that sites may be asked with.
 const METHODS: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK \
@@ -51,8 +51,17 @@ pub fn admit<B>(
     let query = request.uri().query().map(plain_query).transpose()?;
     let from_trusted_proxy = forwarded::is_trusted(&config.trusted_proxies, peer);
     let believed = from_trusted_proxy.then_some(request.headers());
-    let scheme = believed.map_or("http", forwarded::scheme);
+    let secure = request.extensions().get::<Secure>();
+    let scheme = match believed.and_then(forwarded::scheme) {
+        Some(scheme) => scheme,
+        None if secure.is_some() => "https",
+        None => "http",
+    };
     let named = named_authority(request, scheme)?;
+    // A proxy may know the shield by another name than its visitors do.
+    if !from_trusted_proxy && secure.is_some_and(|secure| !secure.may_ask_for(named.host())) {
+        return Err(Refusal::NameDiffers);
+    }
     let authority = match believed.and_then(forwarded::host) {
         Some(text) => Authority::parse(text).ok_or(Refusal::HostMalformed)?,
         None => named,

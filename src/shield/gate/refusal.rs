@@ -45,6 +45,12 @@ pub enum Refusal {
     MethodForbidden,
     /// Something that is not a registered method.
     MethodUnknown,
+    /// A head whose lines, names or values break the grammar (RFC 9112 §2.2 and §5).
+    HeadMalformed,
+    /// Another version than HTTP/1.0, 1.1 and 2.
+    Version,
+    /// `Host` names another host than the TLS handshake did (RFC 9110 §15.5.20).
+    NameDiffers,
     /// The request went through this shield before (RFC 8586).
     Loop,
 }
@@ -58,6 +64,8 @@ impl Refusal {
             Refusal::MethodUnknown => StatusCode::NOT_IMPLEMENTED,
             Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
             Refusal::Loop => StatusCode::LOOP_DETECTED,
+            Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Refusal::NameDiffers => StatusCode::MISDIRECTED_REQUEST,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -82,13 +90,22 @@ impl Refusal {
             Refusal::MethodForbidden => "method-forbidden",
             Refusal::MethodUnknown => "method-unknown",
             Refusal::Loop => "loop",
+            Refusal::HeadMalformed => "head-malformed",
+            Refusal::Version => "version",
+            Refusal::NameDiffers => "name-differs",
         }
     }
 
     /// Whether what follows on the connection can no longer be trusted to be
     /// the next request.
     fn leaves_framing_in_doubt(self) -> bool {
-        !matches!(self, Refusal::MethodForbidden | Refusal::MethodUnknown | Refusal::Loop)
+        !matches!(
+            self,
+            Refusal::MethodForbidden
+                | Refusal::MethodUnknown
+                | Refusal::Loop
+                | Refusal::NameDiffers
+        )
     }
 
     /// The answer. `version` is the request's: HTTP/2 knows no `Connection`.

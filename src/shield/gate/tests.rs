@@ -11,6 +11,7 @@ fn config() -> Config {
     Config {
         sites: Vec::new(),
         memory_bytes_max: 0,
+        disk: None,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         limits: Limits::standard(),
     }

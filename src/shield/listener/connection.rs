@@ -27,12 +27,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::arrival::Secure;
+use super::framed::{Framed, Word};
+use super::framing::HeadLimits;
 use super::roster::Slot;
 use super::tunnel::Tunnel;
 use super::vigil::{Overdue, Vigil};
 use super::watched::Watched;
 use crate::semantics::cache_status::CacheStatus;
 use crate::shield::config::Limits;
+use crate::shield::gate::Refusal;
 use crate::shield::respond::neutral;
 
 /// hyper refuses to work with a smaller buffer.
@@ -46,6 +50,9 @@ const STREAMS_MAX: u32 = 100;
 const HEADER_LIST_MAX: u32 = 16 * 1024;
 /// Bytes of a request body, and of a response, that wait on an HTTP/2 stream.
 const STREAM_WINDOW: u32 = 64 * 1024;
+/// How old a connection gets before it is asked to end with its next response:
+/// so a change of addresses, or of a certificate, reaches everybody.
+pub(super) const AGE_MAX: Duration = Duration::from_secs(3600);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -58,10 +65,20 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct Endings {
     /// Requests in progress are finished, and no others are taken.
     pub(crate) graceful: CancellationToken,
+    /// Another process accepts from now on. Nothing is cut off: connections
+    /// end behind their next response, or when they are idle.
+    pub(crate) leaving: CancellationToken,
     /// Whatever is left is broken off.
     pub(crate) abrupt: CancellationToken,
     /// The connections and tunnels that are still there.
     pub(crate) tasks: TaskTracker,
+}
+
+impl Endings {
+    /// Whether an HTTP/1 connection ends behind its next response.
+    fn end_soon(&self) -> bool {
+        self.graceful.is_cancelled() || self.leaving.is_cancelled()
+    }
 }
 
 /// How a connection ended.
@@ -69,6 +86,8 @@ pub(crate) struct Endings {
 pub(crate) enum Ended {
     /// By either side, as the protocol has it, or by an error of the peer.
     Closed,
+    /// Behind a head that was refused.
+    Refused(Refusal),
     /// The peer was too slow.
     Overdue(Overdue),
     /// It had to make room for another one.
@@ -78,15 +97,22 @@ pub(crate) enum Ended {
 }
 
 /// The protocol settings of a listener.
-pub(crate) fn protocol(limits: &Limits, idle: Duration) -> auto::Builder<TokioExecutor> {
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    builder: auto::Builder<TokioExecutor>,
+    head: HeadLimits,
+}
+
+/// The protocol that these limits make.
+pub(crate) fn protocol(limits: &Limits, idle: Duration) -> Protocol {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         // The vigil is stricter; this one holds should it ever fail.
         .header_read_timeout(idle + limits.head_timeout)
-        // Somewhat more than the gate admits, which refuses in our words; hyper
-        // closes the connection with a bare 431.
+        // Somewhat more than the framing admits, which refuses in our words;
+        // hyper closes the connection with a bare 431.
         .max_buf_size(limits.head_bytes_max.saturating_add(BUFFER_MIN))
         .max_headers(limits.header_fields_max.saturating_mul(2));
     builder
@@ -100,16 +126,19 @@ pub(crate) fn protocol(limits: &Limits, idle: Duration) -> auto::Builder<TokioEx
         .keep_alive_timeout(PING_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_send_buf_size(STREAM_WINDOW as usize);
-    builder
+    let head =
+        HeadLimits { bytes_max: limits.head_bytes_max, fields_max: limits.header_fields_max };
+    Protocol { builder, head }
 }
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve_connection<I>(
     io: I,
     slot: Slot,
+    secure: Option<Secure>,
     router: Router,
-    protocol: &auto::Builder<TokioExecutor>,
-    endings: &Endings,
+    protocol: &Protocol,
+    endings: &Arc<Endings>,
 ) -> Ended
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -117,12 +146,21 @@ where
     let slot = Arc::new(slot);
     let vigil = slot.vigil();
     let cut = slot.cut().clone();
-    let entrance = Entrance { router, slot: Arc::clone(&slot), endings: endings.clone() };
-    let io = TokioIo::new(Watched::new(io, slot));
-    let mut connection = pin!(protocol.serve_connection_with_upgrades(io, entrance));
+    let word = Arc::new(Word::default());
+    let entrance = Entrance {
+        router,
+        slot: Arc::clone(&slot),
+        secure,
+        word: Arc::clone(&word),
+        endings: Arc::clone(endings),
+    };
+    let io = Framed::new(Watched::new(io, slot), protocol.head, Arc::clone(&word));
+    let io = TokioIo::new(io);
+    let mut connection = pin!(protocol.builder.serve_connection_with_upgrades(io, entrance));
+    let old = Instant::now() + AGE_MAX;
     let mut timer = pin!(sleep_until(vigil.look_again(Instant::now())));
     let mut ending = pin!(ending(&endings.graceful));
-    let mut draining = false;
+    let (mut draining, mut left) = (false, false);
     loop {
         tokio::select! {
             // A request that has come is taken before anything ends.
@@ -131,14 +169,27 @@ where
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                return Ended::Closed;
+                return word.refusal().map_or(Ended::Closed, Ended::Refused);
             }
             () = timer.as_mut() => {
                 let now = Instant::now();
                 if let Some(overdue) = vigil.overdue(now) {
                     return Ended::Overdue(overdue);
                 }
+                let leaving = endings.leaving.is_cancelled() && vigil.is_multiplexed();
+                if !draining && (now >= old || leaving) {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 timer.as_mut().reset(vigil.look_again(now));
+            }
+            () = endings.leaving.cancelled(), if !left => {
+                left = true;
+                // HTTP/2 says where it stops; HTTP/1 can only say so in a response.
+                if !draining && vigil.is_multiplexed() {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
             () = ending.as_mut(), if !draining => {
                 draining = true;
@@ -161,7 +212,11 @@ async fn ending(graceful: &CancellationToken) {
 struct Entrance {
     router: Router,
     slot: Arc<Slot>,
-    endings: Endings,
+    secure: Option<Secure>,
+    word: Arc<Word>,
+    /// Shared, because each clone of a token takes a lock that all connections
+    /// have in common.
+    endings: Arc<Endings>,
 }
 
 impl Service<Request<Incoming>> for Entrance {
@@ -170,9 +225,18 @@ impl Service<Request<Incoming>> for Entrance {
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let in_flight = InFlight::begin(&self.slot, request.version() == Version::HTTP_2);
+        let version = request.version();
+        let in_flight = InFlight::begin(&self.slot, version == Version::HTTP_2);
+        let refusal = self.word.refusal_at(request.uri().path());
+        if let Some(refusal) = refusal.filter(|_| version < Version::HTTP_2) {
+            return Box::pin(async move { Ok(refused(refusal).map(|body| in_flight.count(body))) });
+        }
         request.extensions_mut().insert(Peer(self.slot.peer()));
-        if request.version() == Version::HTTP_11 && request.headers().contains_key(UPGRADE) {
+        if let Some(secure) = &self.secure {
+            request.extensions_mut().insert(secure.clone());
+        }
+        let upgrade = version == Version::HTTP_11 && request.headers().contains_key(UPGRADE);
+        if upgrade {
             let tunnel = Tunnel::new(
                 hyper::upgrade::on(&mut request),
                 Arc::clone(&self.slot),
@@ -181,8 +245,8 @@ impl Service<Request<Incoming>> for Entrance {
             );
             request.extensions_mut().insert(tunnel);
         }
-        let (graceful, version) = (self.endings.graceful.clone(), request.version());
-        let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
+        let answer = self.router.clone().oneshot(request.map(request_body));
+        let (word, endings) = (Arc::clone(&self.word), Arc::clone(&self.endings));
         Box::pin(async move {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
             let mut response = match answer {
@@ -190,12 +254,28 @@ impl Service<Request<Incoming>> for Entrance {
                 Err(_) => panicked(),
             };
             let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if graceful.is_cancelled() && version < Version::HTTP_2 && !upgraded {
+            if upgrade {
+                word.answer(upgraded);
+            }
+            if endings.end_soon() && version < Version::HTTP_2 && !upgraded {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| Counted { body, rest: Bytes::new(), in_flight }))
+            Ok(response.map(|body| in_flight.count(body)))
         })
     }
+}
+
+/// Most requests have no body, and then nothing is allocated for it.
+fn request_body(body: Incoming) -> axum::body::Body {
+    if body.is_end_stream() { axum::body::Body::empty() } else { axum::body::Body::new(body) }
+}
+
+/// The answer in the place of a head that was not let through.
+fn refused(refusal: Refusal) -> Response<axum::body::Body> {
+    let mut response = refusal.response(Version::HTTP_11);
+    // Nothing behind it is read any more.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.map(axum::body::Body::new)
 }
 
 /// A bug met by one request is that request's alone.
@@ -209,6 +289,7 @@ fn panicked() -> Response<axum::body::Body> {
 struct InFlight {
     vigil: Arc<Vigil>,
     response: u64,
+    multiplexed: bool,
 }
 
 impl InFlight {
@@ -218,7 +299,12 @@ impl InFlight {
         if response == 1 {
             slot.heard();
         }
-        Self { vigil, response }
+        Self { vigil, response, multiplexed }
+    }
+
+    /// The body of the response, which lasts as long as the request does.
+    fn count(self, body: axum::body::Body) -> Counted {
+        Counted { body, rest: Bytes::new(), handed: false, in_flight: self }
     }
 }
 
@@ -232,14 +318,22 @@ impl Drop for InFlight {
 pub(crate) struct Counted {
     body: axum::body::Body,
     rest: Bytes,
+    /// Whether the vigil waits for the peer to take a piece.
+    handed: bool,
     in_flight: InFlight,
 }
 
 impl Counted {
     fn piece(&mut self) -> Frame<Bytes> {
-        let InFlight { vigil, response } = &self.in_flight;
-        vigil.piece_handed(*response, Instant::now());
-        Frame::data(self.rest.split_to(self.rest.len().min(PIECE_MAX)))
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_MAX));
+        let InFlight { vigil, response, multiplexed } = &self.in_flight;
+        // On HTTP/1 hyper drops the body with its last piece, which ends the
+        // response; on HTTP/2 that piece may still wait for the peer's window.
+        self.handed = *multiplexed || !self.is_end_stream();
+        if self.handed {
+            vigil.piece_handed(*response, Instant::now());
+        }
+        Frame::data(piece)
     }
 }
 
@@ -251,7 +345,9 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.in_flight.vigil.piece_wanted(self.in_flight.response);
+        if std::mem::take(&mut self.handed) {
+            self.in_flight.vigil.piece_wanted(self.in_flight.response);
+        }
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }

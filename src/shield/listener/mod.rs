@@ -4,11 +4,19 @@
 //! loop is our own; axum's `Router` is what it serves. It refuses connections
 //! by closing them, and never dies of a failed accept.
 
+#[cfg(test)]
+mod agreement;
+mod arrival;
 mod connection;
+mod framed;
+mod framing;
+mod proxied;
 mod roster;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod trusted;
 mod tunnel;
 mod vigil;
 mod watched;
@@ -20,20 +28,22 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::FutureExt as _;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::server::conn::auto;
-use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
+pub use arrival::Entry;
+pub(crate) use arrival::Secure;
 pub(crate) use connection::{Endings, Peer};
+pub use tls::{Tls, TlsError};
+pub(crate) use trusted::Trusted;
 pub use tunnel::Tunnel;
 
-use self::connection::{Ended, protocol, serve_connection};
-use self::roster::{Roster, Unadmitted, connections_under};
+use self::arrival::{Arrived, Turned};
+use self::connection::{Ended, Protocol, protocol, serve_connection};
+use self::roster::{Roster, Slot, Unadmitted, connections_under};
 use self::vigil::{Overdue, Patience};
 use super::config::Limits;
 use super::metrics::Metrics;
@@ -51,8 +61,9 @@ const QUEUED_MAX: usize = 4096;
 pub(crate) struct Listener {
     tcp: TcpListener,
     router: Router,
+    entry: Entry,
     roster: Arc<Roster>,
-    protocol: Arc<auto::Builder<TokioExecutor>>,
+    protocol: Arc<Protocol>,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
@@ -63,8 +74,9 @@ impl Listener {
         gauge: &'static str,
         tcp: TcpListener,
         router: Router,
+        entry: Entry,
         limits: &Limits,
-        trusted: &[IpNet],
+        trusted: &Trusted,
         metrics: &Arc<Metrics>,
     ) -> Self {
         let patience =
@@ -77,13 +89,14 @@ impl Listener {
         let roster = Roster::new(
             fitting,
             limits.connections_per_peer_max,
-            trusted.to_vec(),
+            trusted.clone(),
             patience,
             metrics.gauge(gauge, &[]),
         );
         Self {
             tcp,
             router,
+            entry,
             roster,
             protocol: Arc::new(protocol(limits, IDLE)),
             limits: limits.clone(),
@@ -94,9 +107,12 @@ impl Listener {
     /// Accepts connections until `endings` says to stop. Those that are open
     /// then go on, as tasks of `endings`.
     pub(crate) async fn run(self, endings: Endings) {
+        let endings = Arc::new(endings);
         loop {
             let accepted = tokio::select! {
                 () = endings.graceful.cancelled() => break,
+                // Who is queued is the next process's now.
+                () = endings.leaving.cancelled() => return,
                 accepted = self.tcp.accept() => accepted,
             };
             match accepted {
@@ -109,7 +125,7 @@ impl Listener {
 
     /// Lets in who has connected already. They would be reset otherwise, with
     /// the requests that they have sent.
-    async fn receive_queued(&self, endings: &Endings) {
+    async fn receive_queued(&self, endings: &Arc<Endings>) {
         yield_now().await;
         for _ in 0..QUEUED_MAX {
             let Some(Ok((stream, peer))) = self.tcp.accept().now_or_never() else { return };
@@ -117,7 +133,7 @@ impl Listener {
         }
     }
 
-    fn receive(&self, stream: TcpStream, peer: SocketAddr, endings: &Endings) {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, endings: &Arc<Endings>) {
         let slot = match self.roster.admit(peer.ip(), Instant::now()) {
             Ok(slot) => slot,
             Err(Unadmitted::Full) => return self.count_rejected("connections"),
@@ -128,11 +144,21 @@ impl Listener {
             tracing::debug!(%error, "cannot configure a socket");
         }
         let (router, protocol) = (self.router.clone(), Arc::clone(&self.protocol));
-        let (metrics, inner) = (Arc::clone(&self.metrics), endings.clone());
+        let (metrics, inner) = (Arc::clone(&self.metrics), Arc::clone(endings));
+        if self.entry.is_plain() {
+            endings.tasks.spawn(async move {
+                let ended = serve_connection(stream, slot, None, router, &protocol, &inner).await;
+                count_end(&metrics, ended);
+            });
+            return;
+        }
+        let (entry, limit) = (self.entry.clone(), self.limits.head_timeout);
         endings.tasks.spawn(async move {
-            let ended = serve_connection(stream, slot, router, &protocol, &inner).await;
-            if let Some(reason) = rejection(ended) {
-                count_rejected(&metrics, reason);
+            let ended =
+                serve_arriving(stream, slot, &entry, limit, router, &protocol, &inner).await;
+            match ended {
+                Ok(ended) => count_end(&metrics, ended),
+                Err(turned) => count_rejected(&metrics, reason(&turned)),
             }
         });
     }
@@ -158,6 +184,48 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
 }
 
+/// Serves a connection on which something comes before HTTP.
+async fn serve_arriving(
+    stream: TcpStream,
+    mut slot: Slot,
+    entry: &Entry,
+    limit: Duration,
+    router: Router,
+    protocol: &Protocol,
+    endings: &Arc<Endings>,
+) -> Result<Ended, Turned> {
+    let cut = slot.cut().clone();
+    let arrived = tokio::select! {
+        arrived = entry.arrive(stream, &mut slot, limit) => arrived?,
+        () = cut.cancelled() => return Ok(Ended::Shed),
+        () = endings.abrupt.cancelled() => return Ok(Ended::Aborted),
+    };
+    Ok(match arrived {
+        Arrived::Plain(stream) => {
+            serve_connection(stream, slot, None, router, protocol, endings).await
+        }
+        Arrived::Secure(stream, secure) => {
+            serve_connection(stream, slot, Some(secure), router, protocol, endings).await
+        }
+    })
+}
+
+fn reason(turned: &Turned) -> &'static str {
+    match turned {
+        Turned::Late => "slow-head",
+        Turned::Proxy => "proxy-protocol",
+        Turned::Handshake => "tls-handshake",
+        Turned::Unadmitted(Unadmitted::Full) => "connections",
+        Turned::Unadmitted(Unadmitted::PeerFull) => "connections-of-peer",
+    }
+}
+
+fn count_end(metrics: &Metrics, ended: Ended) {
+    if let Some(reason) = rejection(ended) {
+        count_rejected(metrics, reason);
+    }
+}
+
 fn count_rejected(metrics: &Metrics, reason: &'static str) {
     metrics.counter("awning_rejected_total", &[("reason", reason)]).increment(1);
 }
@@ -167,6 +235,7 @@ fn rejection(ended: Ended) -> Option<&'static str> {
         Ended::Overdue(Overdue::Head) => Some("slow-head"),
         Ended::Overdue(Overdue::Reading) => Some("slow-reader"),
         Ended::Shed => Some("shed"),
+        Ended::Refused(refusal) => Some(refusal.reason()),
         Ended::Closed | Ended::Aborted | Ended::Overdue(Overdue::Request) => None,
     }
 }

@@ -8,11 +8,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ipnet::IpNet;
 use metrics::Gauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::trusted::Trusted;
 use super::vigil::{Patience, Vigil};
 
 /// File descriptors that are left to everything that is not a visitor's
@@ -47,7 +47,7 @@ pub(crate) enum Unadmitted {
 pub(crate) struct Roster {
     connections_max: usize,
     per_peer_max: usize,
-    trusted: Vec<IpNet>,
+    trusted: Trusted,
     patience: Patience,
     gauge: Gauge,
     open: Mutex<Open>,
@@ -75,11 +75,11 @@ impl Roster {
     pub(crate) fn new(
         connections_max: usize,
         per_peer_max: usize,
-        trusted: Vec<IpNet>,
+        trusted: impl Into<Trusted>,
         patience: Patience,
         gauge: Gauge,
     ) -> Arc<Self> {
-        let open = Mutex::default();
+        let (open, trusted) = (Mutex::default(), trusted.into());
         Arc::new(Self { connections_max, per_peer_max, trusted, patience, gauge, open })
     }
 
@@ -87,8 +87,7 @@ impl Roster {
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Slot, Unadmitted> {
         let peer = peer.to_canonical();
         let mut open = self.open();
-        let held = open.peers.get(&peer).copied().unwrap_or(0);
-        if held >= self.per_peer_max && !self.trusted.iter().any(|net| net.contains(&peer)) {
+        if !self.has_room_for(&open, peer) {
             return Err(Unadmitted::PeerFull);
         }
         if open.connections.len() >= self.connections_max && !open.shed() {
@@ -104,6 +103,16 @@ impl Roster {
         *open.peers.entry(peer).or_default() += 1;
         self.gauge.increment(1.0);
         Ok(Slot { roster: Arc::clone(self), id, peer, vigil, cut })
+    }
+
+    /// Whether `peer` is a trusted proxy.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.has(peer)
+    }
+
+    fn has_room_for(&self, open: &Open, peer: IpAddr) -> bool {
+        let held = open.peers.get(&peer).copied().unwrap_or(0);
+        held < self.per_peer_max || self.trusts(peer)
     }
 
     /// Makes room by closing the connections that will be missed least, at
@@ -142,13 +151,17 @@ impl Open {
     fn remove(&mut self, id: u64) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
         self.silent.remove(&id);
-        if let Some(held) = self.peers.get_mut(&connection.peer) {
+        self.leave(connection.peer);
+        Some(connection)
+    }
+
+    fn leave(&mut self, peer: IpAddr) {
+        if let Some(held) = self.peers.get_mut(&peer) {
             *held -= 1;
             if *held == 0 {
-                self.peers.remove(&connection.peer);
+                self.peers.remove(&peer);
             }
         }
-        Some(connection)
     }
 }
 
@@ -166,6 +179,28 @@ impl Slot {
     /// The address at the other end.
     pub(crate) fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// The connection turns out to be another peer's: a proxy says so.
+    pub(crate) fn now_of(&mut self, peer: IpAddr) -> Result<(), Unadmitted> {
+        let peer = peer.to_canonical();
+        let mut open = self.roster.open();
+        if !self.roster.has_room_for(&open, peer) {
+            return Err(Unadmitted::PeerFull);
+        }
+        // A connection that was shed is no longer counted for anybody.
+        if let Some(connection) = open.connections.get_mut(&self.id) {
+            let before = std::mem::replace(&mut connection.peer, peer);
+            open.leave(before);
+            *open.peers.entry(peer).or_default() += 1;
+        }
+        self.peer = peer;
+        Ok(())
+    }
+
+    /// Whether a trusted proxy is at the other end.
+    pub(crate) fn is_of_trusted_proxy(&self) -> bool {
+        self.roster.trusts(self.peer)
     }
 
     /// The connection's vigil.
@@ -204,7 +239,7 @@ mod tests {
     };
 
     fn roster(connections_max: usize, per_peer_max: usize) -> Arc<Roster> {
-        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        let trusted = vec!["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()];
         Roster::new(connections_max, per_peer_max, trusted, PATIENCE, Gauge::noop())
     }
 
@@ -270,6 +305,31 @@ mod tests {
         assert!(roster.admit(peer(2), now).is_ok());
         drop(held);
         assert!(roster.admit(peer(1), now).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_proxied_connection_counts_for_its_visitor() {
+        let (roster, now) = (roster(10, 1), Instant::now());
+        let mut first = roster.admit([10, 0, 0, 1].into(), now).unwrap();
+        first.now_of(peer(1)).unwrap();
+        assert_eq!(first.peer(), peer(1));
+        let mut second = roster.admit([10, 0, 0, 1].into(), now).unwrap();
+        assert_eq!(second.now_of(peer(1)).err(), Some(Unadmitted::PeerFull));
+        drop(first);
+        second.now_of(peer(1)).unwrap();
+        assert_eq!(roster.open().peers.len(), 1, "the proxy itself holds nothing");
+    }
+
+    #[tokio::test]
+    async fn who_is_a_trusted_proxy_may_change() {
+        let (named, by) = (Arc::new(Mutex::new(Vec::new())), peer(1));
+        let names = Arc::clone(&named);
+        let trusted = Trusted::by(move |address| names.lock().unwrap().contains(&address));
+        let (roster, now) = (Roster::new(10, 1, trusted, PATIENCE, Gauge::noop()), Instant::now());
+        let _first = roster.admit(by, now).unwrap();
+        assert_eq!(roster.admit(by, now).err(), Some(Unadmitted::PeerFull));
+        named.lock().unwrap().push(by);
+        assert!(roster.admit(by, now).is_ok());
     }
 
     #[tokio::test]

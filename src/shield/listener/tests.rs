@@ -11,17 +11,18 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::client::conn::http2;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use metrics::Gauge;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connection::{Ended, Endings, protocol, serve_connection};
+use super::connection::{AGE_MAX, Ended, Endings, protocol, serve_connection};
 use super::roster::Roster;
 use super::vigil::{Overdue, Patience};
 use super::*;
+use crate::shield::gate::Refusal;
 
 const HEAD: &str = "GET / HTTP/1.1\r\nHost: a.nl\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,8 +31,8 @@ const PIECE: u32 = 64 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection to a small site, and the means to end it.
-struct Connection {
-    client: DuplexStream,
+pub(super) struct Connection {
+    pub(super) client: DuplexStream,
     server: JoinHandle<Ended>,
     endings: Endings,
     roster: Arc<Roster>,
@@ -39,16 +40,16 @@ struct Connection {
 }
 
 /// `pipe` is how many bytes fit between client and server.
-fn connect(router: Router, pipe: usize) -> Connection {
+pub(super) fn connect(router: Router, pipe: usize) -> Connection {
     let limits = Limits::standard();
     let patience = Patience { head: limits.head_timeout, idle: IDLE, write: limits.write_timeout };
     let roster = Roster::new(1, 1, Vec::new(), patience, Gauge::noop());
     let slot = roster.admit([127, 0, 0, 1].into(), Instant::now()).unwrap();
     let (client, io) = duplex(pipe);
     let endings = Endings::default();
-    let inner = endings.clone();
+    let inner = Arc::new(endings.clone());
     let server = tokio::spawn(async move {
-        serve_connection(io, slot, router, &protocol(&limits, IDLE), &inner).await
+        serve_connection(io, slot, None, router, &protocol(&limits, IDLE), &inner).await
     });
     Connection { client, server, endings, roster, opened: Instant::now() }
 }
@@ -217,6 +218,59 @@ async fn shutting_down_finishes_what_is_in_progress_and_takes_nothing_new() {
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(response.to_lowercase().contains("connection: close"), "{response}");
     assert_eq!(connection.end().await, (Ended::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_ends_behind_a_response() {
+    let mut connection = connect(site(), 1024);
+    while connection.opened.elapsed() < AGE_MAX {
+        connection.send(HEAD).await;
+        let response = connection.receive().await;
+        assert!(!response.contains("connection: close"), "{response}");
+        tokio::time::sleep(10 * SECOND).await;
+    }
+    let (ended, after) = connection.end().await;
+    assert_eq!(ended, Ended::Closed);
+    assert!((3600..3620).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_left_ends_behind_its_next_response() {
+    let mut connection = connect(site(), 1024);
+    connection.send(HEAD).await;
+    connection.receive().await;
+    connection.endings.leaving.cancel();
+    tokio::time::sleep(10 * SECOND).await;
+    connection.send(HEAD).await;
+    let response = connection.receive().await;
+    assert!(response.to_lowercase().contains("connection: close"), "{response}");
+    assert_eq!(connection.end().await, (Ended::Closed, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_takes_its_turn_behind_slower_responses() {
+    let slow = Router::new().route(
+        "/",
+        get(async || {
+            tokio::time::sleep(SECOND).await;
+            "ok"
+        }),
+    );
+    let mut connection = connect(slow, 4096);
+    connection.send(HEAD).await;
+    connection.send("GET / HTTP/1.1\nHost: a\n\n").await;
+    connection.send(HEAD).await;
+    let first = connection.receive().await;
+    assert!(first.starts_with("HTTP/1.1 200"), "{first}");
+    let mut rest = String::new();
+    connection.client.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("HTTP/1.1 400"), "{rest}");
+    assert!(rest.contains("cache-status: awning; detail=head-malformed"), "{rest}");
+    assert!(rest.contains("connection: close"), "{rest}");
+    assert_eq!(rest.matches("HTTP/1.1").count(), 1, "{rest}");
+    let Connection { client, server, .. } = connection;
+    drop(client);
+    assert_eq!(server.await.unwrap(), Ended::Refused(Refusal::HeadMalformed));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,6 @@
 //! timer. hyper's own header timeout starts only once the protocol version is
 //! known, so a client that sends nothing would be waited for for ever.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,8 +52,9 @@ struct State {
     in_flight: usize,
     multiplexed: bool,
     write_blocked: Option<Instant>,
-    /// Responses whose last bytes were handed over and not asked for more.
-    handed: BTreeMap<u64, Instant>,
+    /// Responses whose last bytes were handed over and not asked for more: at
+    /// most one a stream. Rarely more than one, and the place is used again.
+    handed: Vec<(u64, Instant)>,
     responses: u64,
 }
 
@@ -73,7 +73,7 @@ impl Vigil {
             in_flight: 0,
             multiplexed: false,
             write_blocked: None,
-            handed: BTreeMap::new(),
+            handed: Vec::new(),
             responses: 0,
         };
         Self { patience, state: Mutex::new(state) }
@@ -101,7 +101,7 @@ impl Vigil {
     /// The response was handed over whole, or given up.
     pub(crate) fn request_ended(&self, response: u64, now: Instant) {
         let mut state = self.state();
-        state.handed.remove(&response);
+        state.forget(response);
         state.in_flight = state.in_flight.saturating_sub(1);
         if state.in_flight == 0 {
             state.expecting = Expecting::Request;
@@ -111,12 +111,14 @@ impl Vigil {
 
     /// A piece of a response was handed over, to be written.
     pub(crate) fn piece_handed(&self, response: u64, now: Instant) {
-        self.state().handed.insert(response, now);
+        let mut state = self.state();
+        state.forget(response);
+        state.handed.push((response, now));
     }
 
     /// All pieces of a response were taken, and more is asked for.
     pub(crate) fn piece_wanted(&self, response: u64) {
-        self.state().handed.remove(&response);
+        self.state().forget(response);
     }
 
     /// The peer takes no more bytes for now.
@@ -134,8 +136,13 @@ impl Vigil {
         // With one response at a time, every byte taken is progress of that
         // one; with many, a ping may be all that the peer takes.
         if !state.multiplexed {
-            state.handed.values_mut().for_each(|since| *since = now);
+            state.handed.iter_mut().for_each(|(_, since)| *since = now);
         }
+    }
+
+    /// Whether requests share the connection at the same time.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.state().multiplexed
     }
 
     /// Since when the connection could be closed without breaking anything off.
@@ -174,6 +181,11 @@ impl Vigil {
 }
 
 impl State {
+    /// Nothing of a response is with the peer.
+    fn forget(&mut self, response: u64) {
+        self.handed.retain(|(handed, _)| *handed != response);
+    }
+
     /// Since when the peer takes no response that it could take.
     ///
     /// The peer of a multiplexed connection may be a proxy, whose visitors
@@ -181,11 +193,11 @@ impl State {
     /// when all of them have; what the others hold back until then is at most
     /// a window a stream.
     fn stalled(&self) -> Option<Instant> {
-        let since = self.handed.values();
+        let since = self.handed.iter().map(|(_, since)| *since);
         match self.multiplexed {
-            false => since.min().copied(),
+            false => since.min(),
             true if self.handed.len() < self.in_flight => None,
-            true => since.max().copied(),
+            true => since.max(),
         }
     }
 }

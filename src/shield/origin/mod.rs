@@ -1,8 +1,11 @@
 //! The origins as the shield sees them, and what a visitor may learn of their
 //! failures.
 
+mod backoff;
+mod breaker;
 pub(crate) mod bucket;
 pub(crate) mod calls;
+mod guard;
 pub mod storefront;
 
 use http::StatusCode;
@@ -25,22 +28,34 @@ pub(crate) enum Fault {
     /// The origin took too long.
     #[error("the origin took too long")]
     Timeout,
-    /// The origin, or the shield itself, has too much to do.
+    /// The shield itself has too much to do.
     #[error("there is too much to do")]
     Overloaded,
+    /// The origin asks to be left alone for a while.
+    #[error("the origin has too much to do")]
+    Throttled,
+    /// The origin failed again and again, and is not asked for the moment.
+    #[error("the origin is down")]
+    Down,
     /// What the origin sent is not what was published.
     #[error("the origin sent other bytes than were published")]
     Corrupt,
 }
 
 impl Fault {
+    /// Whether the origin itself, when it was asked for a thing, failed to give
+    /// it: then it is not asked for that thing again for a moment.
+    pub(crate) fn is_of_origin(self) -> bool {
+        matches!(self, Fault::Unavailable | Fault::Timeout | Fault::Throttled | Fault::Corrupt)
+    }
+
     /// The status that a visitor gets.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Fault::NotFound => StatusCode::NOT_FOUND,
             Fault::Lost | Fault::Unavailable | Fault::Corrupt => StatusCode::BAD_GATEWAY,
             Fault::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Fault::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Fault::Overloaded | Fault::Throttled | Fault::Down => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -52,6 +67,8 @@ impl Fault {
             Fault::Unavailable => "unavailable",
             Fault::Timeout => "timeout",
             Fault::Overloaded => "overloaded",
+            Fault::Throttled => "throttled",
+            Fault::Down => "down",
             Fault::Corrupt => "corrupt",
         }
     }
@@ -61,7 +78,7 @@ impl From<&StoreError> for Fault {
     fn from(error: &StoreError) -> Self {
         match error.kind() {
             StoreErrorKind::NotFound => Fault::NotFound,
-            StoreErrorKind::Throttled => Fault::Overloaded,
+            StoreErrorKind::Throttled => Fault::Throttled,
             StoreErrorKind::Corrupt => Fault::Corrupt,
             _ => Fault::Unavailable,
         }

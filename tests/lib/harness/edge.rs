@@ -44,6 +44,7 @@ pub(crate) fn config(serve: Serve) -> Config {
     Config {
         sites: vec![site],
         memory_bytes_max: 1 << 20,
+        disk: None,
         trusted_proxies: Vec::new(),
         limits: Limits::standard(),
     }

@@ -38,8 +38,13 @@ pub(crate) enum Script {
     Fails(StoreErrorKind),
     /// The body breaks off with an error after this many bytes.
     BreaksAfter(usize),
-    /// The body ends after this many bytes as if it were whole.
-    EndsAfter(usize),
+    /// The object breaks off with an error at this offset, however it is read.
+    BreaksAt(usize),
+    /// The object ends at this offset as if it were whole, however it is read.
+    EndsAt(usize),
+    /// The body breaks off after this many bytes, and its rest is another
+    /// object's.
+    ChangesAfter(usize),
     /// The byte at this offset is another one.
     Lies(usize),
     /// The body waits for the gate after this many bytes.
@@ -48,8 +53,11 @@ pub(crate) enum Script {
     Hangs,
     /// This much time passes before each chunk.
     Drips(Duration),
-    /// A body comes only up to here and then nothing more.
-    StallsAfter(usize),
+    /// The object comes only up to this offset and then nothing more.
+    StallsAt(usize),
+    /// The head of each read in turn comes after this long, or never; those of
+    /// the reads behind them at once.
+    Heads(&'static [Option<Duration>]),
 }
 
 /// The bytes of bodies that exist now, in chunks as the bucket gave them.
@@ -113,7 +121,12 @@ impl Origin {
     }
 
     async fn read(&self, key: &str, request: GetRequest) -> Result<GetOutcome, StoreError> {
-        *self.gets.lock().unwrap().entry(key.to_owned()).or_default() += 1;
+        let before = {
+            let mut gets = self.gets.lock().unwrap();
+            let count = gets.entry(key.to_owned()).or_default();
+            *count += 1;
+            *count - 1
+        };
         self.ranges.lock().unwrap().push(request.clone());
         self.arrived.send_modify(|count| *count += 1);
         let script = self.scripts.lock().unwrap().get(key).copied();
@@ -122,6 +135,15 @@ impl Origin {
                 return Err(StoreError::new(Operation::Get, key, kind, "scripted"));
             }
             Some(Script::Hangs) => std::future::pending().await,
+            Some(Script::ChangesAfter(_)) if request.if_match.is_some() => {
+                let kind = StoreErrorKind::Precondition;
+                return Err(StoreError::new(Operation::Get, key, kind, "scripted"));
+            }
+            Some(Script::Heads(heads)) => match heads.get(before) {
+                Some(None) => std::future::pending().await,
+                Some(Some(after)) => tokio::time::sleep(*after).await,
+                None => {}
+            },
             Some(Script::WaitsAfter(_)) => {}
             _ => {
                 self.gate.subscribe().wait_for(|open| *open).await.unwrap();
@@ -135,21 +157,27 @@ impl Origin {
 
     fn play(&self, key: &str, object: Object, script: Option<Script>) -> Object {
         let count = Arc::clone(&self.chunks);
+        let begins = object.part.map_or(0, |(first, _)| first as usize);
         let mut body =
             object.body.map(move |chunk| chunk.map(|bytes| Chunk::track(bytes, &count))).boxed();
         let broken =
             StoreError::new(Operation::Get, key, StoreErrorKind::Unavailable, "connection reset");
         body = match script {
-            Some(Script::BreaksAfter(length)) => {
+            Some(Script::BreaksAfter(length) | Script::ChangesAfter(length)) => {
                 first(body, length).chain(stream::iter([Err(broken)])).boxed()
             }
-            Some(Script::EndsAfter(length)) => first(body, length),
+            Some(Script::BreaksAt(offset)) => {
+                let length = offset.saturating_sub(begins);
+                first(body, length).chain(stream::iter([Err(broken)])).boxed()
+            }
+            Some(Script::EndsAt(offset)) => first(body, offset.saturating_sub(begins)),
             Some(Script::Lies(at)) => lie(body, at),
             Some(Script::Drips(every)) => {
                 let drip = move |chunk| tokio::time::sleep(every).map(move |()| chunk);
                 body.then(drip).boxed()
             }
-            Some(Script::StallsAfter(length)) => {
+            Some(Script::StallsAt(offset)) => {
+                let length = offset.saturating_sub(begins);
                 first(body, length).chain(stream::pending()).boxed()
             }
             Some(Script::WaitsAfter(length)) => wait(body, length, self.gate.subscribe()),

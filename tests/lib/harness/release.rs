@@ -1,17 +1,18 @@
 //! Releases made by hand, and shields that serve them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use awning::asset::{AssetPath, Digest, KeyLayout, ObjectKey, media};
 use awning::clock::{Clock, ManualClock};
-use awning::manifest::{Activation, Channel, Entry, Manifest, ReleaseId, Variant};
+use awning::manifest::{Activation, Channel, Encoding, Entry, Manifest, ReleaseId, Variant};
 use awning::rewrite::{Mount, PublicBase};
 use awning::semantics::encoding::Coding;
-use awning::shield::Shield;
 use awning::shield::config::{Config, Limits, MountedChannel, Serve, SiteConfig};
 use awning::shield::metrics::Metrics;
+use awning::shield::{DiskConfig, Shield};
 use awning::store::{ObjectHeaders, ObjectWrite};
 use bytes::Bytes;
 use url::Url;
@@ -27,9 +28,10 @@ pub(crate) const SHOP: &str = "shop.example.nl";
 pub(crate) const BEGIN: Duration = Duration::from_secs(1_795_564_800);
 
 /// The assets of one release.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Release {
     entries: BTreeMap<AssetPath, Entry>,
+    encoding: Option<Encoding>,
     objects: Vec<(ObjectKey, Bytes, ObjectHeaders)>,
 }
 
@@ -64,8 +66,14 @@ impl Release {
         self
     }
 
+    /// As if its publisher had made the codings that are worth having.
+    pub(crate) fn by_a_publisher_that_codes(mut self) -> Self {
+        self.encoding = Some(Encoding { version: 1, ..Encoding::default() });
+        self
+    }
+
     /// Adds a coding of an asset that is there. The bytes need not be coded:
-    /// nothing in the shield decodes them.
+    /// nothing in the shield decodes them unless the asset itself is lost.
     pub(crate) fn with_variant(
         mut self,
         path: &str,
@@ -102,7 +110,11 @@ impl Release {
         for (key, content, headers) in &self.objects {
             store.put(&keys.object(key), content.clone(), headers).await.unwrap();
         }
-        let (release, bytes) = Manifest::new(self.entries.clone()).to_bytes().unwrap();
+        let mut manifest = Manifest::new(self.entries.clone());
+        if let Some(encoding) = &self.encoding {
+            manifest = manifest.with_encoding(encoding.clone());
+        }
+        let (release, bytes) = manifest.to_bytes().unwrap();
         let headers = ObjectHeaders::default();
         store.put(&keys.manifest(release), bytes.into(), &headers).await.unwrap();
         let head = head_bytes(release, seq);
@@ -132,6 +144,37 @@ impl Street {
         let origin = Origin::new(Clock::Manual(clock.clone()));
         let shield = Shield::new(
             config(bytes_max),
+            Some(origin.clone()),
+            KeyLayout::default(),
+            Clock::Manual(clock.clone()),
+            Arc::new(Metrics::default()),
+        );
+        Self { origin, clock, shield: shield.unwrap() }
+    }
+
+    /// A street with this release published and read, and a disk tier.
+    pub(crate) async fn on_disk(release: &Release, disk: &Path, bytes_max: u64) -> Self {
+        let clock = ManualClock::at(UNIX_EPOCH + BEGIN);
+        let origin = Origin::new(Clock::Manual(clock.clone()));
+        release.publish(&origin, 1).await;
+        let street = Self::over(origin, clock, disk, bytes_max);
+        street.shield.refresh().await;
+        street
+    }
+
+    /// The same street after a restart, with its channels not read yet. What
+    /// memory held is gone.
+    pub(crate) async fn restart(self, disk: &Path, bytes_max: u64) -> Self {
+        let Self { origin, clock, shield } = self;
+        assert!(shield.drain(Duration::from_secs(60)).await);
+        drop(shield);
+        Self::over(origin, clock, disk, bytes_max)
+    }
+
+    fn over(origin: Arc<Origin>, clock: ManualClock, disk: &Path, bytes_max: u64) -> Self {
+        let disk = DiskConfig { directory: disk.to_owned(), bytes_max: 64 << 20 };
+        let shield = Shield::new(
+            Config { disk: Some(disk), ..config(bytes_max) },
             Some(origin.clone()),
             KeyLayout::default(),
             Clock::Manual(clock.clone()),
@@ -184,6 +227,7 @@ pub(crate) fn config(memory_bytes_max: u64) -> Config {
             site(SHOP, Serve::Storefront { upstream }, "/static/"),
         ],
         memory_bytes_max,
+        disk: None,
         trusted_proxies: Vec::new(),
         limits: Limits::standard(),
     }

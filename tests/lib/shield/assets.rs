@@ -357,7 +357,7 @@ async fn a_preflight_is_answered_here_for_what_other_origins_may_read() {
     assert_eq!(street.origin.gets(&release.key("css/app.css")), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failures_of_the_bucket_become_a_few_neutral_words() {
     let release = release();
     let street = Street::with(&release).await;
@@ -365,10 +365,10 @@ async fn failures_of_the_bucket_become_a_few_neutral_words() {
     let table = [
         (Script::Fails(StoreErrorKind::Unavailable), 502, "unavailable"),
         (Script::Fails(StoreErrorKind::Denied), 502, "unavailable"),
-        (Script::Fails(StoreErrorKind::Throttled), 503, "overloaded"),
+        (Script::Fails(StoreErrorKind::Throttled), 503, "throttled"),
         (Script::Lies(2), 502, "corrupt"),
-        (Script::EndsAfter(3), 502, "unavailable"),
-        (Script::BreaksAfter(2), 502, "unavailable"),
+        (Script::EndsAt(3), 502, "unavailable"),
+        (Script::BreaksAt(2), 502, "unavailable"),
     ];
     for (script, status, word) in table {
         street.origin.script(&key, script);
@@ -378,6 +378,8 @@ async fn failures_of_the_bucket_become_a_few_neutral_words() {
         assert!(seen.text().len() < 40 && !seen.text().contains("foto"), "{seen:?}");
         let retry = if status == 503 { "1" } else { "" };
         assert_eq!(seen.header("retry-after"), retry);
+        // A moment later the bucket is asked again.
+        street.clock.advance(Duration::from_secs(1));
     }
     street.origin.recover(&key);
     assert_eq!(get(CDN, "/img/foto.jpg").of(&street.shield).await.text(), "jpeg");
@@ -389,7 +391,7 @@ async fn a_silent_bucket_is_given_up_in_time() {
     let street = Street::with(&release).await;
     let table = [
         (Script::Hangs, "img/foto.jpg", 10),
-        (Script::StallsAfter(2), "img/foto.jpg", 15),
+        (Script::StallsAt(2), "img/foto.jpg", 25),
         (Script::Drips(Duration::from_secs(14)), "img/large.jpg", 60),
     ];
     for (script, path, seconds) in table {
@@ -398,26 +400,27 @@ async fn a_silent_bucket_is_given_up_in_time() {
         let seen = get(CDN, &format!("/{path}")).of(&street.shield).await;
         check(&seen, 504, &[("cache-status", "awning; fwd=uri-miss; detail=timeout")]);
         assert_eq!(started.elapsed().as_secs(), seconds);
+        street.clock.advance(Duration::from_secs(1));
     }
 }
 
-/// 64 objects are read at a time; who waits longer than 5 s is turned away.
+/// 256 objects are read at a time; who waits longer than 5 s is turned away.
 #[tokio::test(start_paused = true)]
 async fn a_read_waits_for_its_turn_and_not_for_long() {
-    let release = (0..65).fold(Release::default(), |release, number| {
+    let release = (0..257).fold(Release::default(), |release, number| {
         release.with(&format!("{number}.css"), format!("{number}{{}}"))
     });
     let street = Street::with(&release).await;
     street.origin.close();
     let reads = street.origin.gets("");
     let mut visits = tokio::task::JoinSet::new();
-    for number in 0..64 {
+    for number in 0..256 {
         let (shield, path) = (Arc::clone(&street.shield), format!("/{number}.css"));
         visits.spawn(async move { get(CDN, &path).of(&shield).await });
     }
-    street.origin.asked(reads + 64).await;
+    street.origin.asked(reads + 256).await;
     let started = tokio::time::Instant::now();
-    let seen = get(CDN, "/64.css").of(&street.shield).await;
+    let seen = get(CDN, "/256.css").of(&street.shield).await;
     let told = "awning; fwd=uri-miss; detail=overloaded";
     check(&seen, 503, &[("cache-status", told), ("retry-after", "1")]);
     assert_eq!(started.elapsed().as_secs(), 5);

@@ -118,7 +118,7 @@ async fn a_range_selects_its_bytes() {
         ("bytes=4-", 206, "456789", "bytes 4-9/10"),
         ("bytes=10-", 416, "Range Not Satisfiable\n", "bytes */10"),
         ("bytes=-0", 416, "Range Not Satisfiable\n", "bytes */10"),
-        ("bytes=0-1,4-5", 200, "0123456789", ""),
+        ("bytes=0-1,2-5", 206, "012345", "bytes 0-5/10"),
         ("bytes=3-1", 200, "0123456789", ""),
         ("lines=1-2", 200, "0123456789", ""),
         ("bytes", 200, "0123456789", ""),
@@ -141,7 +141,8 @@ async fn a_range_is_honoured_only_of_exactly_the_bytes_the_client_holds() {
         (tag(&release, ""), 206),
         (tag(&release, "-br"), 200),
         (format!("W/{}", tag(&release, "")), 200),
-        (MODIFIED.to_owned(), 206),
+        // Its codings may have the same one.
+        (MODIFIED.to_owned(), 200),
         (EARLIER.to_owned(), 200),
     ];
     for (validator, status) in table {

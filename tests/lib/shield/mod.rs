@@ -4,8 +4,12 @@
 mod assets;
 mod collapsing;
 mod conditional;
+mod disk;
 mod faults;
 mod memory;
+mod origins;
+mod ranges;
 mod releases;
 mod reload;
 mod stability;
+mod variants;

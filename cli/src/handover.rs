@@ -1,0 +1,152 @@
+//! Listening sockets that come from elsewhere: from systemd, or from the
+//! process before this one in a restart without a moment in which nobody
+//! listens. The same protocol serves both: `LISTEN_FDS`, visitors first.
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram as Sender;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use command_fds::{CommandFdExt as _, FdMapping};
+use listenfd::ListenFd;
+use tokio::net::UnixDatagram;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use crate::config::Environment;
+
+/// Names the socket on which the process before waits for [`READY`].
+const PREDECESSOR: &str = "AWNING_PREDECESSOR";
+/// Names the socket of a systemd that wants to know the same.
+const SUPERVISOR: &str = "NOTIFY_SOCKET";
+const READY: &str = "READY=1";
+/// Where the first socket is, as the protocol has it.
+const FIRST: i32 = 3;
+/// How long the next process may take until it answers.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How often it is asked whether it has ended instead.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The sockets this process was started with: for visitors, and for operators.
+pub(crate) fn inherited() -> anyhow::Result<[Option<TcpListener>; 2]> {
+    let mut sockets = ListenFd::from_env();
+    let mut take = |number| {
+        let socket = sockets.take_tcp_listener(number);
+        socket.with_context(|| format!("inherited socket {number} does not listen on TCP"))
+    };
+    Ok([take(0)?, take(1)?])
+}
+
+/// Whether another process waits for this one to take its place.
+pub(crate) fn has_predecessor(environment: &Environment) -> bool {
+    environment.exact(PREDECESSOR).is_some()
+}
+
+/// Tells whoever waits for it that this process answers from now on.
+pub(crate) fn tell_ready(environment: &Environment) {
+    let message = format!("{READY}\nMAINPID={}", std::process::id());
+    for name in [PREDECESSOR, SUPERVISOR] {
+        let Some(path) = environment.exact(name) else { continue };
+        let told = Sender::unbound().and_then(|sender| sender.send_to(message.as_bytes(), path));
+        if let Err(error) = told {
+            tracing::warn!(%error, name, "cannot tell that the shield is ready");
+        }
+    }
+}
+
+/// What it takes to start this command again with the same sockets.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    asked: Signal,
+    /// Taken at the start: a binary that was replaced since is meant.
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    sockets: [OwnedFd; 2],
+}
+
+impl Handover {
+    /// Begins to listen to SIGUSR2; until then, it ends the process.
+    pub(crate) fn prepare(public: impl AsFd, admin: impl AsFd) -> anyhow::Result<Self> {
+        let share = |socket: &dyn AsFd| socket.as_fd().try_clone_to_owned();
+        Ok(Self {
+            asked: signal(SignalKind::user_defined2()).context("cannot listen to signals")?,
+            program: std::env::current_exe().context("cannot find this program")?,
+            arguments: std::env::args_os().skip(1).collect(),
+            sockets: [share(&public)?, share(&admin)?],
+        })
+    }
+
+    /// Returns once another process has taken over.
+    pub(crate) async fn done(mut self) {
+        loop {
+            self.asked.recv().await;
+            match self.hand_over().await {
+                Ok(process) => {
+                    tracing::info!(process, "another process has taken over");
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!("the restart failed, and this process goes on: {error:#}");
+                }
+            }
+        }
+    }
+
+    async fn hand_over(&self) -> anyhow::Result<u32> {
+        let directory = tempfile::tempdir().context("cannot make a directory")?;
+        let path = directory.path().join("ready");
+        let ready = UnixDatagram::bind(&path).context("cannot make a socket")?;
+        let mut child = self.start(&path)?;
+        let outcome = timeout(READY_MAX, first_of(&ready, &mut child)).await;
+        let failure = match outcome {
+            Ok(Ok(None)) => return Ok(child.id()),
+            Ok(Ok(Some(status))) => bail!("the new process ended early: {status}"),
+            Ok(Err(error)) => error.into(),
+            Err(_) => anyhow::anyhow!("the new process was not ready after {READY_MAX:?}"),
+        };
+        // It must not accept anything beside this one.
+        child.kill().and_then(|()| child.wait()).context("cannot end the new process")?;
+        Err(failure)
+    }
+
+    fn start(&self, ready: &Path) -> anyhow::Result<Child> {
+        let mut mappings = Vec::new();
+        for (socket, child_fd) in self.sockets.iter().zip(FIRST..) {
+            let parent_fd = socket.try_clone().context("cannot share a socket")?;
+            mappings.push(FdMapping { parent_fd, child_fd });
+        }
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env("LISTEN_FDS", mappings.len().to_string())
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_FDS_FIRST_FD")
+            .env(PREDECESSOR, ready)
+            .stdin(Stdio::null());
+        command.fd_mappings(mappings).context("cannot hand over the sockets")?;
+        command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))
+    }
+}
+
+/// `None` when it is ready, or how it ended before.
+async fn first_of(ready: &UnixDatagram, child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    let mut message = [0; 64];
+    loop {
+        tokio::select! {
+            received = ready.recv(&mut message) => {
+                if message[..received?].starts_with(READY.as_bytes()) {
+                    return Ok(None);
+                }
+            }
+            () = sleep(LOOK) => {
+                if let Some(status) = child.try_wait()? {
+                    return Ok(Some(status));
+                }
+            }
+        }
+    }
+}
