@@ -8,6 +8,7 @@ mod entry;
 mod gate;
 mod harness;
 mod listener;
+mod pages;
 mod publish;
 mod rewrite;
 mod s3_store;

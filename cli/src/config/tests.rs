@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use awning::asset::AssetPath;
-use awning::shield::config::Serve;
+use awning::shield::config::{Cookies, Serve};
 use secrecy::ExposeSecret as _;
 
 use super::{CONFIG_BYTES_MAX, Credentials, Environment, Settings, admin_tokens};
@@ -135,10 +135,32 @@ fn the_whole_interface_is_understood() {
 fn what_has_no_effect_yet_is_told() {
     let settings = parse(WHOLE, &Environment::default());
     let named = |key: &str| settings.warnings.iter().any(|warning| warning.contains(key));
-    for key in ["cache_pages", "fleet.redis"] {
-        assert!(named(key), "{key}: {:?}", settings.warnings);
+    assert!(named("fleet.redis"), "{:?}", settings.warnings);
+    assert_eq!(settings.warnings.len(), 1);
+}
+
+#[test]
+fn what_a_storefront_keeps_is_read_and_checked() {
+    let shop = "[[site]]\nhosts = [\"a\"]\nserve = \"storefront\"\nupstream = \"http://b\"\n";
+    let rule = "[[site.rule]]\nmatch = \"/static/**\"\ncache_control = \"max-age=60\"\n";
+    let text = format!("{shop}cache_pages = true\ncookies = \"rfc\"\n{rule}");
+    let settings = parse(&text, &Environment::default());
+    let pages = &settings.sites[0].pages;
+    assert!(pages.cache && pages.cookies == Cookies::Rfc && settings.warnings.is_empty());
+    assert!(pages.directives("/static/a/b.css").is_some());
+    assert!(pages.directives("/a").is_none());
+
+    for wrong in [
+        "cache_pages = \"yes\"",
+        "cookies = \"some\"",
+        "cookie = \"rfc\"",
+        "[[site.rule]]\nmatch = \"/a\"",
+        "[[site.rule]]\ncache_control = \"max-age=60\"",
+        "[[site.rule]]\nmatch = \"[\"\ncache_control = \"max-age=60\"",
+        "[[site.rule]]\nmatch = \"/a\"\ncache_control = \"max-age=60\"\nheaders = 1",
+    ] {
+        assert_eq!(problems(&format!("{shop}{wrong}\n")).len(), 1, "{wrong}");
     }
-    assert_eq!(settings.warnings.len(), 2);
 }
 
 #[test]

@@ -1,0 +1,214 @@
+//! Responses of an upstream through the cache of a storefront.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use awning::asset::KeyLayout;
+use awning::clock::{Clock, ManualClock};
+use awning::shield::Shield;
+use awning::shield::body::{ResponseBody, full};
+use awning::shield::config::{Cookies, PageRule, Pages, Serve};
+use awning::shield::metrics::Metrics;
+use http::{Request, Response};
+use url::Url;
+
+use crate::harness::edge::config;
+use crate::harness::upstream::Upstream;
+use crate::harness::visit::{Seen, get};
+
+/// A shield before an upstream, its clock, and the upstream.
+struct Shop {
+    shield: Arc<Shield>,
+    clock: ManualClock,
+    upstream: Upstream,
+}
+
+impl Shop {
+    fn before(upstream: Upstream, pages: Pages) -> Self {
+        let url = Url::parse(&format!("http://{}", upstream.address)).unwrap();
+        let mut config = config(Serve::Storefront { upstream: url });
+        config.sites[0].pages = Pages { cache: true, ..pages };
+        let clock = ManualClock::at(UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+        let metrics = Arc::new(Metrics::default());
+        let layout = KeyLayout::under("");
+        let manual = Clock::Manual(clock.clone());
+        let shield = Shield::new(config, None, layout, manual, metrics).unwrap();
+        Self { shield, clock, upstream }
+    }
+
+    async fn see(&self, path: &str) -> Seen {
+        get("shop.nl", path).of(&self.shield).await
+    }
+}
+
+/// An upstream whose answers are numbered, with these fields.
+async fn numbered(fields: &'static [(&'static str, &'static str)]) -> Upstream {
+    let count = Arc::new(AtomicUsize::new(1));
+    Upstream::answering(move |request: Request<Vec<u8>>| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let known = request.headers().get("if-none-match").is_some_and(|tag| tag == "\"known\"");
+        async move {
+            let mut response = Response::builder();
+            for (name, value) in fields {
+                response = response.header(*name, *value);
+            }
+            match known {
+                true => response.status(304).body(full("")).unwrap(),
+                false => response.body(body(number)).unwrap(),
+            }
+        }
+    })
+    .await
+}
+
+fn body(number: usize) -> ResponseBody {
+    full(format!("answer {number}"))
+}
+
+#[tokio::test]
+async fn a_fresh_response_is_answered_from_the_cache_and_says_its_age() {
+    let shop = Shop::before(numbered(&[("cache-control", "max-age=60")]).await, Pages::default());
+    let first = shop.see("/a?b").await;
+    assert_eq!(first.text(), "answer 1");
+    assert!(first.header("cache-status").contains("fwd=uri-miss"), "{first:?}");
+    shop.clock.advance(Duration::from_secs(10));
+    let second = shop.see("/a?b").await;
+    assert_eq!((second.text(), second.header("age")), ("answer 1", "10"));
+    assert_eq!(second.header("cache-status"), "awning; hit; ttl=50");
+    assert_eq!(shop.see("/a?c").await.text(), "answer 2");
+    shop.clock.advance(Duration::from_secs(50));
+    assert_eq!(shop.see("/a?b").await.text(), "answer 3");
+}
+
+#[tokio::test]
+async fn what_was_filled_before_a_purge_is_not_used_after_it() {
+    let shop = Shop::before(numbered(&[("cache-control", "max-age=60")]).await, Pages::default());
+    shop.see("/").await;
+    shop.shield.epochs().advance();
+    assert_eq!(shop.see("/").await.text(), "answer 2");
+}
+
+#[tokio::test]
+async fn a_304_makes_what_is_stored_fresh_again() {
+    let fields = &[("cache-control", "max-age=60"), ("etag", "\"known\"")];
+    let shop = Shop::before(numbered(fields).await, Pages::default());
+    shop.see("/").await;
+    shop.clock.advance(Duration::from_secs(61));
+    let freshened = shop.see("/").await;
+    assert_eq!(freshened.text(), "answer 1");
+    assert!(freshened.header("cache-status").contains("fwd=stale; fwd-status=304"));
+    assert_eq!(shop.see("/").await.header("cache-status"), "awning; hit; ttl=60");
+    assert_eq!(shop.upstream.count(), 2);
+}
+
+#[tokio::test]
+async fn variants_live_side_by_side_and_the_oldest_goes() {
+    let fields = &[("cache-control", "max-age=60"), ("vary", "x-kind")];
+    let shop = Shop::before(numbered(fields).await, Pages::default());
+    let see = async |kind: usize| {
+        let visit = get("shop.nl", "/").header("x-kind", &kind.to_string());
+        visit.of(&shop.shield).await.text().to_owned()
+    };
+    for kind in 0..33 {
+        see(kind).await;
+    }
+    assert_eq!(see(32).await, "answer 33");
+    assert_eq!(see(1).await, "answer 2");
+    assert_eq!(see(0).await, "answer 34");
+}
+
+#[tokio::test]
+async fn cookies_keep_responses_out_of_the_cache_unless_told_otherwise() {
+    for (cookies, answer) in [(Cookies::Safe, "answer 3"), (Cookies::Rfc, "answer 1")] {
+        let fields = &[("cache-control", "max-age=60")];
+        let pages = Pages { cookies, ..Pages::default() };
+        let shop = Shop::before(numbered(fields).await, pages);
+        shop.see("/").await;
+        let visit = || get("shop.nl", "/").header("cookie", "session=1");
+        visit().of(&shop.shield).await;
+        assert_eq!(visit().of(&shop.shield).await.text(), answer);
+    }
+    for (cookies, answer) in [(Cookies::Safe, "answer 2"), (Cookies::Rfc, "answer 1")] {
+        let fields = &[("cache-control", "max-age=60"), ("set-cookie", "a=b")];
+        let pages = Pages { cookies, ..Pages::default() };
+        let shop = Shop::before(numbered(fields).await, pages);
+        shop.see("/").await;
+        assert_eq!(shop.see("/").await.text(), answer);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_changes_things_makes_what_is_stored_unusable() {
+    for (method, answer) in [("POST", "answer 3"), ("OPTIONS", "answer 1")] {
+        let fields = &[("cache-control", "max-age=60")];
+        let shop = Shop::before(numbered(fields).await, Pages::default());
+        shop.see("/").await;
+        get("shop.nl", "/").method(method).of(&shop.shield).await;
+        assert_eq!(shop.see("/").await.text(), answer, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_gives_freshness_to_upstreams_that_say_nothing() {
+    let rules = vec![PageRule::new("/static/**", "public, max-age=60").unwrap()];
+    let pages = Pages { rules, ..Pages::default() };
+    let shop = Shop::before(numbered(&[]).await, pages);
+    for (path, answer) in [
+        ("/static/a", "answer 1"),
+        ("/static/a", "answer 1"),
+        ("/b", "answer 2"),
+        ("/b", "answer 3"),
+    ] {
+        assert_eq!(shop.see(path).await.text(), answer, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn ranges_and_conditions_and_heads_are_answered_from_what_is_stored() {
+    let fields = &[("cache-control", "max-age=60"), ("etag", "\"v\"")];
+    let shop = Shop::before(numbered(fields).await, Pages::default());
+    shop.see("/").await;
+    let part = get("shop.nl", "/").header("range", "bytes=0-5").of(&shop.shield).await;
+    assert_eq!((part.status, part.text()), (206, "answer"));
+    assert_eq!(part.header("content-range"), "bytes 0-5/8");
+    let same = get("shop.nl", "/").header("if-none-match", "\"v\"").of(&shop.shield).await;
+    assert_eq!((same.status, same.text()), (304, ""));
+    let head = get("shop.nl", "/").method("HEAD").of(&shop.shield).await;
+    assert_eq!((head.status, head.text(), head.header("content-length")), (200, "", "8"));
+    assert_eq!(shop.upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_forwarded_for_who_wants_only_what_is_cached() {
+    let shop = Shop::before(numbered(&[]).await, Pages::default());
+    let visit = get("shop.nl", "/").header("cache-control", "only-if-cached");
+    assert_eq!(visit.of(&shop.shield).await.status, 504);
+    assert_eq!(shop.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_stored() {
+    let upstream = Upstream::raw(
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 100\r\n\r\nhalf",
+    )
+    .await;
+    let shop = Shop::before(upstream, Pages::default());
+    for _ in 0..2 {
+        let seen = shop.see("/").await;
+        // It may break off before the answer began.
+        assert!(seen.status == 502 || seen.body.is_err(), "{seen:?}");
+        assert!(seen.header("cache-status").contains("fwd=uri-miss"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_uris_stays_within_the_memory() {
+    let shop = Shop::before(numbered(&[("cache-control", "max-age=60")]).await, Pages::default());
+    for number in 0..2_000 {
+        shop.see(&format!("/{number}")).await;
+    }
+    let held = shop.shield.memory_bytes_held();
+    assert!(held > 0 && held <= 1 << 20, "{held}");
+    assert_eq!(shop.see("/new").await.text(), "answer 2001");
+}
