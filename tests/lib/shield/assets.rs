@@ -176,6 +176,8 @@ async fn what_takes_the_place_of_a_coding_is_no_hit() {
     street.origin.script(&plain, missing);
     street.origin.script(&coded, Script::Lies(0));
     get(CDN, "/css/app.css").of(&street.shield).await;
+    // Both were asked for; a moment later they are again.
+    street.clock.advance(Duration::from_secs(1));
     let seen = visit().of(&street.shield).await;
     check(&seen, 502, &[("cache-status", "awning; fwd=uri-miss; fwd-status=404; detail=lost")]);
 }
