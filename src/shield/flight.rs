@@ -183,6 +183,7 @@ impl<C: Cargo> Clone for Progress<C> {
             Self::Waiting => Self::Waiting,
             Self::Arriving(head, pieces) => Self::Arriving(Arc::clone(head), pieces.clone()),
             Self::Whole(whole) => Self::Whole(Arc::clone(whole)),
+            Self::Spooling(spool) => Self::Spooling(Arc::clone(spool)),
             Self::Unshared(handover) => Self::Unshared(Arc::clone(handover)),
             Self::Rest(pieces, rest) => Self::Rest(pieces.clone(), Arc::clone(rest)),
             Self::Failed(fault) => Self::Failed(*fault),
@@ -323,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_4096_flights_are_under_way() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         for number in 0..FLIGHTS_MAX {
             assert!(led(join(&flights, &key(number), &epochs)));
         }
@@ -334,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_just_landed_is_not_flown_again() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         let joined = flights.join(&key(0), &epochs, || Some("cached"), |_| std::future::ready(()));
         assert!(matches!(joined, Ok(Joined::Landed("cached"))), "{joined:?}");
         assert!(flights.board.flights().is_empty());
@@ -342,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flight_from_before_a_purge_is_not_joined_and_does_not_end_the_next() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
         let early = flights.join(
             &key(0),
@@ -364,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forward_that_panics_fails_its_clients_and_is_flown_again() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         let joined = flights.join(
             &key(0),
             &epochs,

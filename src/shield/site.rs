@@ -229,6 +229,7 @@ mod tests {
             assets: vec![MountedChannel { mount: Mount::at("/static/"), channel }],
             public: PublicBase::parse("https://cdn.example.nl").unwrap(),
             rewrite: true,
+            pages: super::super::config::Pages::default(),
         }
     }
 

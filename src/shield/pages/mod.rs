@@ -265,7 +265,9 @@ impl Pages {
                 None => self.direct(visit, sortie, body, reason, stale, true).await,
             },
             Progress::Failed(fault) => Ok(failed(fault, reason)),
-            Progress::Waiting | Progress::Rest(..) => Ok(failed(Fault::Unavailable, reason)),
+            Progress::Waiting | Progress::Rest(..) | Progress::Spooling(_) => {
+                Ok(failed(Fault::Unavailable, reason))
+            }
         }
     }
 
