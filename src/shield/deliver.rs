@@ -79,7 +79,7 @@ impl Shield {
                 Recalled::Nothing => Known::Nothing,
                 Recalled::Stored(stored) => Known::Stored(stored),
                 Recalled::Kept(kept) => {
-                    return self.kept(request, policy, kept, now).await;
+                    return self.kept(request, policy, &kept, now).await;
                 }
             };
         }
@@ -152,7 +152,7 @@ impl Shield {
         &self,
         request: &GatedRequest,
         policy: &Policy,
-        kept: Kept,
+        kept: &Kept,
         now: SystemTime,
     ) -> Result<Delivered, Failed> {
         let age = now.duration_since(kept.stored_at).unwrap_or_default();

@@ -28,7 +28,7 @@ pub(crate) enum Recalled {
     /// All of it, which is in memory from now on.
     Stored(Arc<StoredResponse>),
     /// All of it, to be read while it is sent.
-    Kept(Kept),
+    Kept(Box<Kept>),
     /// Nothing.
     Nothing,
 }
@@ -67,7 +67,8 @@ impl Fill {
         if renders(wanted, head.size) || head.size <= PROMOTED_BYTES_MAX {
             return self.promote(wanted, head, object, entry).await;
         }
-        Some(Recalled::Kept(Kept { head, body: entry.body, stored_at: entry.stored_at }))
+        let (body, stored_at) = (entry.body, entry.stored_at);
+        Some(Recalled::Kept(Box::new(Kept { head, body, stored_at })))
     }
 
     async fn promote(
@@ -84,7 +85,8 @@ impl Fill {
         let Some(share) = share else {
             // A page cannot be sent piece by piece.
             let (body, stored_at) = (entry.body, entry.stored_at);
-            return page.is_none().then_some(Recalled::Kept(Kept { head, body, stored_at }));
+            let kept = || Recalled::Kept(Box::new(Kept { head, body, stored_at }));
+            return page.is_none().then(kept);
         };
         let (fill_epoch, stored_at) = (entry.epoch, entry.stored_at);
         let mut bytes = entry.into_bytes().await.ok()?;

@@ -219,7 +219,7 @@ pub(crate) fn requests(site: &str) -> Counters {
 mod tests {
     use super::*;
     use crate::rewrite::PublicBase;
-    use crate::shield::config::MountedChannel;
+    use crate::shield::config::{Cookies, MountedChannel, Pages};
 
     fn shop() -> SiteConfig {
         let channel = Channel::parse("production").unwrap();
@@ -229,14 +229,14 @@ mod tests {
             assets: vec![MountedChannel { mount: Mount::at("/static/"), channel }],
             public: PublicBase::parse("https://cdn.example.nl").unwrap(),
             rewrite: true,
-            pages: super::super::config::Pages::default(),
+            pages: Pages::default(),
         }
     }
 
     #[test]
     fn a_site_with_another_policy_is_another_site() {
         let id = SiteId::of(&shop());
-        let changes: [fn(&mut SiteConfig); 8] = [
+        let changes: [fn(&mut SiteConfig); 10] = [
             |site| site.hosts[0] = "shop.example.nl".into(),
             |site| site.hosts.insert(0, "shop.example.nl".into()),
             |site| {
@@ -247,6 +247,8 @@ mod tests {
             |site| site.assets[0].channel = Channel::parse("next").unwrap(),
             |site| site.public = PublicBase::parse("https://cdn.example.com").unwrap(),
             |site| site.rewrite = false,
+            |site| site.pages.cache = true,
+            |site| site.pages.cookies = Cookies::Rfc,
         ];
         for (number, change) in changes.iter().enumerate() {
             let mut other = shop();

@@ -6,6 +6,7 @@ mod architecture;
 mod bucket;
 mod entry;
 mod gate;
+mod h2;
 mod harness;
 mod listener;
 mod pages;

@@ -137,7 +137,10 @@ impl<I> Framed<I> {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                 }
                 // It is met again once what is before it went on.
-                Step::Break => break,
+                Step::Break => {
+                    self.stale = true;
+                    break;
+                }
             }
         }
         Ok(passed)
@@ -202,8 +205,6 @@ impl<I: AsyncRead + Unpin> AsyncRead for Framed<I> {
                 let passed = this.frame(bytes)?;
                 this.held.extend_from_slice(&bytes[passed..]);
                 buffer.set_filled(before + passed);
-                // What was held back may be the beginning of what breaks.
-                this.stale = passed > 0 && !this.held.is_empty();
                 if passed > 0 {
                     return Poll::Ready(Ok(()));
                 }

@@ -265,6 +265,7 @@ impl Pages {
                 None => self.direct(visit, sortie, body, reason, stale, true).await,
             },
             Progress::Failed(fault) => Ok(failed(fault, reason)),
+            // Pages are not spooled to disk.
             Progress::Waiting | Progress::Rest(..) | Progress::Spooling(_) => {
                 Ok(failed(Fault::Unavailable, reason))
             }

@@ -237,7 +237,7 @@ async fn parts_of_a_body_that_stands_still_end_in_its_failure() {
     let size = 9 * 1024 * 1024;
     let release = release(size);
     let street = Street::with(&release).await;
-    street.origin.script(&release.key("img/foto.jpg"), Script::StallsAfter(4 * 1024 * 1024));
+    street.origin.script(&release.key("img/foto.jpg"), Script::StallsAt(4 * 1024 * 1024));
     let visit =
         get(CDN, &release.name("img/foto.jpg")).header("range", "bytes=0-1,8000000-8000009");
     let seen = visit.of(&street.shield).await;

@@ -215,9 +215,9 @@ pub(super) fn name_of(key: &[u8]) -> String {
 
 /// When a file was last used, in nanoseconds since 1970: its modification
 /// time, because access times are kept by few systems.
-#[expect(clippy::cast_sign_loss, reason = "both are clamped to what is not negative")]
+#[expect(clippy::cast_sign_loss, reason = "clamped to what is not negative")]
 pub(super) fn last_used(stat: &Stat) -> u64 {
-    let seconds = i64::from(stat.st_mtime).max(0) as u64;
+    let seconds = stat.st_mtime.max(0) as u64;
     #[expect(clippy::useless_conversion, reason = "its type differs between systems")]
     let nanoseconds = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)

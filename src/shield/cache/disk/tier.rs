@@ -302,7 +302,7 @@ impl Signal {
 
     /// Waits, until it is woken if `idle`. Whether to go on.
     pub(super) fn wait(&self, at_most: Duration, idle: bool) -> bool {
-        let waiting = |(ended, woken): &mut (bool, bool)| !*ended && !(idle && *woken);
+        let waiting = |(ended, woken): &mut (bool, bool)| !(*ended || (idle && *woken));
         let waited = self.changed.wait_timeout_while(self.state(), at_most, waiting);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if idle {
