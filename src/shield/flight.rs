@@ -324,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_4096_flights_are_under_way() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         for number in 0..FLIGHTS_MAX {
             assert!(led(join(&flights, &key(number), &epochs)));
         }
@@ -343,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flight_from_before_a_purge_is_not_joined_and_does_not_end_the_next() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
         let early = flights.join(
             &key(0),
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forward_that_panics_fails_its_clients_and_is_flown_again() {
-        let (flights, epochs) = (Flights::default(), Epochs::default());
+        let (flights, epochs) = (Flights::<Objects>::default(), Epochs::default());
         let joined = flights.join(
             &key(0),
             &epochs,
