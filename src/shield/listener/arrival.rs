@@ -93,9 +93,8 @@ impl Entry {
             tracing::debug!(%error, "a proxy did not say whose connection it is");
             Turned::Proxy
         })?;
-        match named {
-            Some(address) => slot.now_of(address).map_err(Turned::Unadmitted)?,
-            None => {}
+        if let Some(address) = named {
+            slot.now_of(address).map_err(Turned::Unadmitted)?;
         }
         Ok(stream)
     }

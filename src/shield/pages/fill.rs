@@ -212,9 +212,9 @@ impl Pages {
         head.part = page.head.part;
         let withheld = head.terms.directives.no_store;
         let fresh = Arc::new(page.with(head));
-        if withheld {
-            self.shelf.forget(&sortie.key, page);
-        } else if self.shelf.put(&sortie.key, Arc::clone(&fresh)) && !same_place(page, &fresh) {
+        let kept = !withheld && self.shelf.put(&sortie.key, Arc::clone(&fresh));
+        // What takes the very place of the old one has removed it already.
+        if withheld || (kept && !same_place(page, &fresh)) {
             self.shelf.forget(&sortie.key, page);
         }
         fresh
