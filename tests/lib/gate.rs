@@ -1,5 +1,6 @@
-//! The gate on the wire: the framing table of `research/reliability.md` §2.1,
-//! as bytes of a client.
+//! The gate on the wire: what could be read in two ways, as bytes of a client.
+
+use std::net::SocketAddr;
 
 use awning::shield::GatedRequest;
 use awning::shield::body::{RequestBody, full};
@@ -32,86 +33,97 @@ fn storefront() -> Serve {
     Serve::Storefront { upstream: Url::parse("http://127.0.0.1:1").unwrap() }
 }
 
+/// Requests that could be read in two ways, or in none.
+const AMBIGUOUS: &[(&str, u16)] = &[
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
+         1\r\na\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n\
+         1\r\na\r\n0\r\n\r\n",
+        400,
+    ),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\x0b: chunked\r\n\r\n0\r\n\r\n", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\na", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\na", 400),
+    ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET / HTTP/1.1\nHost: a\n\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX: a\x07b\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+    ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
+    ("GET / HTTP/1.1\r\n\r\n", 400),
+    ("GET / HTTP/1.0\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a@b/c?d\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+    ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET //evil.example/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET /caf\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Host\r\n\r\n", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
+    ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+         Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\na", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\na", 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nExpect: y 100-continue\r\n\r\n", 417),
+];
+
 #[tokio::test]
 async fn ambiguous_requests_are_refused_and_the_connection_closed() {
     let edge = telling(storefront()).await;
-    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(33 * 1024));
-    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(64));
-    let huge = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(400 * 1024));
-    let hundred = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(101));
-    for (request, status) in [
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
-             1\r\na\r\n0\r\n\r\n",
-            400,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n\
-             1\r\na\r\n0\r\n\r\n",
-            400,
-        ),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\x0b: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\na", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\na", 400),
-        ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\nHost: a\n\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: a\x07b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
-        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
-        (&*huge, 431),
-        (&*hundred, 431),
-        ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.0\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a@b/c?d\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
-        ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET //evil.example/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET /caf\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Host\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
-             Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            400,
-        ),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\na", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\na", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nExpect: y 100-continue\r\n\r\n", 417),
-        (&*long, 431),
-        (&*many, 431),
-    ] {
-        let mut wire = Wire::connect(edge.public).await;
-        // What follows must not be read as a request.
-        wire.send(format!("{request}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")).await;
-        let answer = wire.answer("GET").await;
-        let shown = &request[..request.len().min(80)];
-        assert_eq!(answer.status, status, "{shown:?}");
-        assert_eq!(answer.field("connection"), Some("close"), "{shown:?}");
-        let told = answer.field("cache-status").unwrap_or_default();
-        assert!(told.starts_with("awning; detail="), "{shown:?}: {told}");
-        let rest = wire.rest().await;
-        assert!(rest.is_empty(), "{shown:?} was followed by {:?}", String::from_utf8_lossy(&rest));
+    for (request, status) in AMBIGUOUS {
+        refused_and_closed(edge.public, request, *status).await;
     }
     let text = edge.metrics.render();
     assert!(text.contains(r#"awning_rejected_total{reason="host-missing"} 2"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_and_the_connection_closed() {
+    let edge = telling(storefront()).await;
+    let field = |bytes: usize| format!("X: {}\r\n", "x".repeat(bytes));
+    for fields in
+        [field(33 * 1024), field(400 * 1024), "X: 1\r\n".repeat(64), "X: 1\r\n".repeat(101)]
+    {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        refused_and_closed(edge.public, &request, 431).await;
+    }
+}
+
+/// What follows the request must not be read as another one.
+async fn refused_and_closed(shield: SocketAddr, request: &str, status: u16) {
+    let mut wire = Wire::connect(shield).await;
+    wire.send(format!("{request}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+    let answer = wire.answer("GET").await;
+    let shown = &request[..request.len().min(80)];
+    assert_eq!(answer.status, status, "{shown:?}");
+    assert_eq!(answer.field("connection"), Some("close"), "{shown:?}");
+    let told = answer.field("cache-status").unwrap_or_default();
+    assert!(told.starts_with("awning; detail="), "{shown:?}: {told}");
+    let rest = wire.rest().await;
+    assert!(rest.is_empty(), "{shown:?} was followed by {:?}", String::from_utf8_lossy(&rest));
 }
 
 #[tokio::test]
@@ -141,7 +153,7 @@ async fn odd_methods_are_refused_on_a_connection_that_goes_on() {
     let edge = telling(storefront()).await;
     let mut wire = Wire::connect(edge.public).await;
     for (method, status) in
-        [("TRACE", 405), ("PURGE", 405), ("FOO", 501), ("get", 501), ("PROPFIND", 200)]
+        [("TRACE", 405), ("PURGE", 405), ("M-SEARCH", 200), ("get", 501), ("PROPFIND", 200)]
     {
         wire.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         let answer = wire.answer(method).await;

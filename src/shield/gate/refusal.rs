@@ -43,7 +43,7 @@ pub enum Refusal {
     HeadTooLarge,
     /// A method that no site may ever see.
     MethodForbidden,
-    /// Something that is not a registered method.
+    /// A method that is not written in capitals, or is too long.
     MethodUnknown,
     /// A head whose lines, names or values break the grammar (RFC 9112 §2.2 and §5).
     HeadMalformed,
