@@ -139,6 +139,52 @@ async fn cookies_keep_responses_out_of_the_cache_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn what_a_304_says_to_one_visitor_is_not_given_to_others() {
+    for personal in [("set-cookie", "session=1"), ("cache-control", "private, max-age=60")] {
+        let count = Arc::new(AtomicUsize::new(1));
+        let upstream = Upstream::answering(move |request: Request<Vec<u8>>| {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            let known = request.headers().contains_key("if-none-match");
+            async move {
+                let response = Response::builder().header("etag", "\"a\"");
+                match known {
+                    true => response.status(304).header(personal.0, personal.1).body(full("")),
+                    false => response.header("cache-control", "max-age=60").body(body(number)),
+                }
+                .unwrap()
+            }
+        });
+        let shop = Shop::before(upstream.await, Pages::default());
+        shop.see("/").await;
+        shop.clock.advance(Duration::from_secs(61));
+        for expected in ["awning; fwd=stale; fwd-status=200; stored; ttl=60", "awning; hit; ttl=60"]
+        {
+            let seen = shop.see("/").await;
+            assert_eq!(seen.text(), "answer 3");
+            assert_eq!(seen.header("set-cookie"), "");
+            assert_eq!(seen.header("cache-control"), "max-age=60");
+            assert_eq!(seen.header("cache-status"), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn fragments_of_htmx_are_variants_whatever_vary_says() {
+    let shop = Shop::before(numbered(&[("cache-control", "max-age=60")]).await, Pages::default());
+    let fragment = async || {
+        let visit = get("shop.nl", "/").header("hx-request", "true");
+        visit.of(&shop.shield).await.text().to_owned()
+    };
+    for _ in 0..2 {
+        assert_eq!(shop.see("/").await.text(), "answer 1");
+        assert_eq!(fragment().await, "answer 2");
+    }
+    get("shop.nl", "/").method("POST").of(&shop.shield).await;
+    assert_eq!(shop.see("/").await.text(), "answer 4");
+    assert_eq!(fragment().await, "answer 5");
+}
+
+#[tokio::test]
 async fn a_request_that_changes_things_makes_what_is_stored_unusable() {
     for (method, answer) in [("POST", "answer 3"), ("OPTIONS", "answer 1")] {
         let fields = &[("cache-control", "max-age=60")];

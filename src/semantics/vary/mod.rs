@@ -65,6 +65,14 @@ impl Vary {
         fault.map_or(Ok(Self(names)), Err)
     }
 
+    /// These fields and others, which select whatever the response says.
+    pub fn and(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.0.extend(names);
+        self.0.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        self.0.dedup();
+        self
+    }
+
     /// The names, sorted.
     pub fn names(&self) -> &[HeaderName] {
         &self.0

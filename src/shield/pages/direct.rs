@@ -93,6 +93,9 @@ impl Pages {
         response: &http::response::Parts,
         exchange: Exchange,
     ) {
+        if sortie.is_personal(&response.headers) {
+            return;
+        }
         let found = self.shelf.find(&sortie.key, &visit.forwarded);
         let Some(page) = found.page else { return };
         if response.status == StatusCode::NOT_MODIFIED && visit.method == Method::GET {

@@ -110,6 +110,8 @@ impl Pages {
         takeoff: Takeoff<Upstreamed>,
     ) {
         sortie.epoch = takeoff.epoch;
+        // A purge may have come since it was found; a 304 must not undo that.
+        let stale = stale.filter(|(page, _)| self.cache.epochs.usable(page.head.fill_epoch));
         let end = match self.bring(&sortie, stale, &takeoff).await {
             Ok(end) => end,
             Err(fault) => Progress::Failed(fault),
@@ -146,11 +148,13 @@ impl Pages {
                 let newer = response.headers();
                 let bare = !newer.contains_key(ETAG) && !newer.contains_key(LAST_MODIFIED);
                 let confirmed = || bare.then(|| Arc::clone(&page));
-                let fresh = self.freshen(sortie, &page, newer, exchange).or_else(confirmed);
-                if let Some(fresh) = fresh {
+                let shared = !sortie.is_personal(newer);
+                let freshen = || self.freshen(sortie, &page, newer, exchange);
+                if let Some(fresh) = shared.then(|| freshen().or_else(confirmed)).flatten() {
                     return Ok(landed(fresh, How::Freshened));
                 }
-                // It speaks of a response that is not stored (RFC 9111 §4.3.3).
+                // It speaks of a response that is not stored (RFC 9111 §4.3.3),
+                // or of one that may not be.
                 (response, exchange) = self
                     .ask(sortie, sortie.unconditional())
                     .await

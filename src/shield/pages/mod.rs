@@ -129,7 +129,7 @@ impl Pages {
         let sortie = Sortie {
             storefront: storefront.clone(),
             asked: Asked { method: request.method.clone(), target: request.target() },
-            key: PageKey::of(site.id, request, site.config.rewrite),
+            key: PageKey::of(site.id, request),
             target,
             forwarded: forwarded.clone(),
             rule: pages.directives(&request.path).cloned(),

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::key::PageKey;
 use super::stored::PageHead;
-use crate::semantics::directives::ResponseDirectives;
+use crate::semantics::directives::{ResponseDirectives, Scope};
 use crate::semantics::freshness::Exchange;
 use crate::semantics::partial::ContentRange;
 use crate::semantics::reuse::Terms;
@@ -24,6 +24,20 @@ use crate::shield::origin::storefront::{Asked, Storefront, is_event_stream};
 /// Fields by which a request wants less than a whole answer.
 pub(crate) const CONDITIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// Fields of htmx by which an upstream answers with a part of a page. They
+/// select variants whatever `Vary` says: fragments have the URI of their page,
+/// and few upstreams tell. What the address bar shows, `HX-Current-URL`, is not
+/// among them: it would make a variant for every page that a visitor comes from.
+const OF_HTMX: [HeaderName; 7] = [
+    HeaderName::from_static("hx-boosted"),
+    HeaderName::from_static("hx-history-restore-request"),
+    HeaderName::from_static("hx-prompt"),
+    HeaderName::from_static("hx-request"),
+    HeaderName::from_static("hx-target"),
+    HeaderName::from_static("hx-trigger"),
+    HeaderName::from_static("hx-trigger-name"),
+];
 
 /// A request as it is forwarded.
 #[derive(Clone, Debug)]
@@ -51,6 +65,13 @@ impl Sortie {
             fields.remove(name);
         }
         fields
+    }
+
+    /// Whether a 304 speaks to one visitor alone, so that what it says must not
+    /// be merged into a response that others get.
+    pub(crate) fn is_personal(&self, not_modified: &HeaderMap) -> bool {
+        let cookie = !self.stores_cookies && not_modified.contains_key(SET_COOKIE);
+        cookie || ResponseDirectives::of(not_modified).private == Scope::All
     }
 
     /// What is to be stored of a response, or why nothing is.
@@ -94,7 +115,7 @@ impl Sortie {
     ) -> PageHead {
         let fields = stored_fields(headers, &terms.directives, exchange.received);
         // Those that cannot be read are refused before.
-        let vary = Vary::of(headers).unwrap_or_default();
+        let vary = Vary::of(headers).unwrap_or_default().and(OF_HTMX);
         let partial = status == StatusCode::PARTIAL_CONTENT;
         PageHead {
             status,
