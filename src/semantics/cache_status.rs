@@ -99,7 +99,7 @@ impl CacheStatus {
 
     /// The same with the cache key in it (RFC 9211 §2.7), for who debugs.
     /// Characters that no string may hold are left out of the key, and it ends
-    /// after [`KEY_MAX`] of them.
+    /// after 512 of them.
     pub fn append_with_key(&self, response: &mut HeaderMap, key: &str) {
         let mut text = format!("{self}; key=\"");
         for c in key.chars().filter(|c| matches!(c, ' '..='~')).take(KEY_MAX) {

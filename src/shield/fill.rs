@@ -49,6 +49,8 @@ impl Fill {
     pub(crate) async fn fly(self: Arc<Self>, wanted: Wanted, takeoff: Takeoff) {
         let end = match self.fetch(&wanted, &takeoff).await {
             Ok(end) => end,
+            // To a key that may not list, a store does not say what is missing.
+            Err(Fault::Denied) if wanted.published.is_none() => Progress::Failed(Fault::NotFound),
             Err(fault) => Progress::Failed(fault),
         };
         match &end {

@@ -11,6 +11,7 @@ use awning::shield::body::{ResponseBody, full};
 use awning::shield::config::{Cookies, PageRule, Pages, Serve};
 use awning::shield::metrics::Metrics;
 use http::{Request, Response};
+use tokio::sync::{Notify, Semaphore};
 use url::Url;
 
 use crate::harness::edge::config;
@@ -208,6 +209,98 @@ async fn a_rule_gives_freshness_to_upstreams_that_say_nothing() {
     ] {
         assert_eq!(shop.see(path).await.text(), answer, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_rule_gives_nothing_to_failures_and_to_what_is_for_one_visitor() {
+    let rule = || vec![PageRule::new("/**", "public, max-age=60").unwrap()];
+    let pages = || Pages { rules: rule(), ..Pages::default() };
+    for status in [302, 403, 404, 500, 503] {
+        let answer = move |_: Request<Vec<u8>>| async move {
+            Response::builder().status(status).body(full("once")).unwrap()
+        };
+        let shop = Shop::before(Upstream::answering(answer).await, pages());
+        shop.see("/").await;
+        shop.see("/").await;
+        assert_eq!(shop.upstream.count(), 2, "{status}");
+    }
+    let shop = Shop::before(numbered(&[]).await, pages());
+    get("shop.nl", "/").header("authorization", "Bearer x").of(&shop.shield).await;
+    assert_eq!(shop.see("/").await.text(), "answer 2");
+}
+
+#[tokio::test]
+async fn the_body_of_a_get_is_in_no_key_and_so_neither_is_its_answer() {
+    let answer = |request: Request<Vec<u8>>| async move {
+        let sent = String::from_utf8(request.into_body()).unwrap();
+        let response = Response::builder().header("cache-control", "max-age=60");
+        response.body(full(format!("sent {sent:?}"))).unwrap()
+    };
+    let shop = Shop::before(Upstream::answering(answer).await, Pages::default());
+    let search = get("shop.nl", "/").sending("x=2", &shop.shield).await;
+    assert_eq!(search.text(), "sent \"x=2\"");
+    assert_eq!(search.header("cache-status"), "awning; fwd=bypass; fwd-status=200");
+    assert_eq!(shop.see("/").await.text(), "sent \"\"");
+    assert!(shop.see("/").await.header("cache-status").starts_with("awning; hit"));
+}
+
+#[tokio::test]
+async fn who_waits_is_not_given_what_may_not_be_reused() {
+    for (cache_control, fetches) in [("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)] {
+        let (asked, let_go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+        let (told, gate) = (Arc::clone(&asked), Arc::clone(&let_go));
+        let upstream = Upstream::answering(move |request: Request<Vec<u8>>| {
+            let (told, gate) = (Arc::clone(&told), Arc::clone(&gate));
+            async move {
+                told.notify_one();
+                drop(gate.acquire().await.unwrap());
+                let key = request.headers()["x-api-key"].to_str().unwrap().to_owned();
+                let response = Response::builder().header("cache-control", cache_control);
+                response.header("etag", "\"e\"").body(full(format!("for {key}"))).unwrap()
+            }
+        });
+        let shop = Arc::new(Shop::before(upstream.await, Pages::default()));
+        let ask = |key: &'static str| {
+            let shop = Arc::clone(&shop);
+            let visit = get("shop.nl", "/api/me").header("x-api-key", key);
+            tokio::spawn(async move { visit.of(&shop.shield).await })
+        };
+        let first = ask("A");
+        asked.notified().await;
+        let second = ask("B");
+        while !shop.shield.metrics().render().contains("awning_collapsed_total 1") {
+            tokio::task::yield_now().await;
+        }
+        let_go.add_permits(2);
+        assert_eq!(first.await.unwrap().text(), "for A");
+        let expected = if fetches == 2 { "for B" } else { "for A" };
+        assert_eq!(second.await.unwrap().text(), expected, "{cache_control}");
+        assert_eq!(shop.upstream.count(), fetches, "{cache_control}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_a_change_is_not_stored_after_it() {
+    let (asked, let_go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (told, gate) = (Arc::clone(&asked), Arc::clone(&let_go));
+    let upstream = Upstream::answering(move |request: Request<Vec<u8>>| {
+        let (told, gate) = (Arc::clone(&told), Arc::clone(&gate));
+        async move {
+            if request.method() == "GET" {
+                told.notify_one();
+                drop(gate.acquire().await.unwrap());
+            }
+            Response::builder().header("cache-control", "max-age=60").body(full("page")).unwrap()
+        }
+    });
+    let shop = Arc::new(Shop::before(upstream.await, Pages::default()));
+    let slow = Arc::clone(&shop);
+    let first = tokio::spawn(async move { slow.see("/").await });
+    asked.notified().await;
+    get("shop.nl", "/").method("POST").of(&shop.shield).await;
+    let_go.add_permits(2);
+    assert_eq!(first.await.unwrap().text(), "page");
+    assert!(shop.see("/").await.header("cache-status").starts_with("awning; fwd=uri-miss"));
 }
 
 #[tokio::test]

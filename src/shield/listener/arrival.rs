@@ -105,9 +105,7 @@ async fn shake_hands(tls: &Tls, stream: TcpStream) -> Result<Arrived, Turned> {
         tracing::debug!(%error, "no TLS handshake");
         Turned::Handshake
     };
-    let permit = tls.handshakes.acquire().await.map_err(|_| Turned::Handshake)?;
     let stream = tls.acceptor().accept(stream).await.map_err(failed)?;
-    drop(permit);
     let name = stream.get_ref().1.server_name();
     let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
     Ok(Arrived::Secure(Box::new(stream), Secure { name }))

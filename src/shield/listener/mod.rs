@@ -56,6 +56,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Connections that are still let in at the end; the kernel queues no more.
 const QUEUED_MAX: usize = 4096;
+/// How many of them between two turns of other tasks.
+const QUEUED_AT_ONCE: usize = 64;
 
 /// An accept loop and what it serves.
 pub(crate) struct Listener {
@@ -127,7 +129,12 @@ impl Listener {
     /// the requests that they have sent.
     async fn receive_queued(&self, endings: &Arc<Endings>) {
         yield_now().await;
-        for _ in 0..QUEUED_MAX {
+        for taken in 1..=QUEUED_MAX {
+            // A task that does much without a pause is made to wait, which
+            // would look here as if nobody were queued.
+            if taken % QUEUED_AT_ONCE == 0 {
+                yield_now().await;
+            }
             let Some(Ok((stream, peer))) = self.tcp.accept().now_or_never() else { return };
             self.receive(stream, peer, endings);
         }

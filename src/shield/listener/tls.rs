@@ -9,12 +9,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-
-/// Handshakes at the same time: they cost more than anything else a stranger
-/// can ask for.
-pub(super) const HANDSHAKES_MAX: usize = 256;
 
 /// A certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +33,13 @@ pub enum TlsError {
     Unusable(#[source] rustls::Error),
 }
 
-/// A certificate and its key, and the handshakes under way with them.
+/// A certificate and its key. Handshakes have no bound of their own beside
+/// that of connections: whoever holds a turn by silence would keep out others.
 #[derive(Debug)]
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     current: ArcSwap<ServerConfig>,
-    pub(super) handshakes: Semaphore,
 }
 
 impl Tls {
@@ -54,7 +49,6 @@ impl Tls {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             current: ArcSwap::from_pointee(config(certificate, key)?),
-            handshakes: Semaphore::new(HANDSHAKES_MAX),
         })
     }
 

@@ -9,8 +9,9 @@ use super::reply::Visit;
 use super::sortie::{Sortie, length};
 use super::stored::StoredPage;
 use super::tee::Kept;
-use super::{Pages, Stale, forwarded};
+use super::{Pages, Stale, forwarded, stands_in};
 use crate::semantics::cache_status::Forward;
+use crate::semantics::directives::RequestDirectives;
 use crate::semantics::freshen::head_agrees;
 use crate::semantics::freshness::Exchange;
 use crate::semantics::unsafe_method::makes_unusable;
@@ -40,7 +41,7 @@ impl Pages {
                 return Ok(excused(visit, &page, reason, Some(response.status()), received));
             }
             (Ok(response), _) => response,
-            (Err(_), Some((page, reuse))) if reuse.answers_disconnected() => {
+            (Err(error), Some((page, reuse))) if stands_in(&page, reuse, &error) => {
                 return Ok(excused(visit, &page, reason, None, received));
             }
             (Err(error), _) => return Err(error),
@@ -93,7 +94,9 @@ impl Pages {
         response: &http::response::Parts,
         exchange: Exchange,
     ) {
-        if sortie.is_personal(&response.headers) {
+        if sortie.is_personal(&response.headers)
+            || RequestDirectives::of(&sortie.forwarded).no_store
+        {
             return;
         }
         let found = self.shelf.find(&sortie.key, &visit.forwarded);
@@ -102,10 +105,10 @@ impl Pages {
             self.freshen(sortie, &page, &response.headers, exchange);
         } else if visit.method == Method::HEAD && response.status == page.head.status {
             // RFC 9111 §4.3.5.
-            if head_agrees(&page.head.fields, &response.headers) {
-                self.freshened(sortie, &page, &response.headers, exchange);
-            } else {
-                self.shelf.forget(&sortie.key, &page);
+            match head_agrees(&page.head.fields, &response.headers) {
+                Some(true) => drop(self.freshened(sortie, &page, &response.headers, exchange)),
+                Some(false) => self.shelf.forget(&sortie.key, &page),
+                None => {}
             }
         }
     }

@@ -12,10 +12,10 @@ use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::Pages;
 use super::key::PageKey;
 use super::sortie::{Sortie, length};
 use super::stored::{PageHead, StoredPage};
+use super::{Pages, stands_in};
 use crate::asset::Digest;
 use crate::semantics::freshen;
 use crate::semantics::freshness::Exchange;
@@ -62,6 +62,8 @@ pub(crate) struct Arriving {
 #[derive(Debug)]
 pub(crate) struct Landed {
     pub(crate) page: Arc<StoredPage>,
+    /// All fields that the upstream sent with it, if it did so now.
+    pub(crate) sent: Option<HeaderMap>,
     pub(crate) how: How,
 }
 
@@ -136,7 +138,7 @@ impl Pages {
         let (mut response, mut exchange) = match self.ask(sortie, fields).await {
             Ok(answered) => answered,
             Err(error) => {
-                let excused = stale.filter(|(_, reuse)| reuse.answers_disconnected());
+                let excused = stale.filter(|(page, reuse)| stands_in(page, *reuse, &error));
                 let (page, _) = excused.ok_or_else(|| fault_of(&error))?;
                 return Ok(landed(page, How::Excused(None)));
             }
@@ -166,7 +168,13 @@ impl Pages {
         }
         let (parts, body) = response.into_parts();
         match sortie.storable(&parts, &body, exchange) {
-            Ok(head) => self.collect(sortie, head, OpenedPage::of(parts, body), takeoff).await,
+            Ok(head) => {
+                // Others will not be answered with it, so they need not wait.
+                if !head.terms.freshness.is_fresh(exchange.received) {
+                    self.shelf.note_unshared(&sortie.key, exchange.received);
+                }
+                self.collect(sortie, head, OpenedPage::of(parts, body), takeoff).await
+            }
             Err(detail) => {
                 let opened = OpenedPage { detail, ..OpenedPage::of(parts, body) };
                 Ok(Progress::Unshared(Arc::new(Handover::of(opened))))
@@ -270,7 +278,8 @@ impl Pages {
         let page = StoredPage { head, pieces: pieces.into(), size, cost: room.cost, _share: share };
         let page = Arc::new(page);
         let stored = self.shelf.put(&sortie.key, Arc::clone(&page));
-        Ok(landed(page, How::Filled { stored }))
+        let how = How::Filled { stored };
+        Ok(Progress::Whole(Arc::new(Landed { page, sent: Some(opened.parts.headers), how })))
     }
 }
 
@@ -317,7 +326,7 @@ fn same_place(one: &StoredPage, other: &StoredPage) -> bool {
 }
 
 fn landed(page: Arc<StoredPage>, how: How) -> Progress<Upstreamed> {
-    Progress::Whole(Arc::new(Landed { page, how }))
+    Progress::Whole(Arc::new(Landed { page, sent: None, how }))
 }
 
 /// The failure as those who shared the flight hear of it.

@@ -1,6 +1,7 @@
 //! The key of an upstream's responses: the URI as it is forwarded, and nothing
 //! of a client besides.
 
+use crate::asset::Digest;
 use crate::shield::request::GatedRequest;
 use crate::shield::site::SiteId;
 
@@ -29,6 +30,13 @@ impl PageKey {
     /// The key of another URI of the same host.
     pub(crate) fn sibling(&self, target: &str) -> Self {
         Self { target: target.to_owned(), ..self.clone() }
+    }
+
+    /// The key in few bytes.
+    pub(crate) fn digest(&self) -> Digest {
+        let Self { site, scheme, authority, target } = self;
+        // Neither an authority nor a target has a space.
+        Digest::of(format!("{site:?} {scheme} {authority} {target}").as_bytes())
     }
 
     /// Bytes that it takes.

@@ -19,6 +19,7 @@ use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, COOKIE, UPGRADE};
 use http::{Method, StatusCode};
+use http_body::Body as _;
 use url::Url;
 
 use self::choose::{Choice, choose};
@@ -92,7 +93,8 @@ impl Pages {
         let target = format!("{}://{}{}", request.scheme, request.authority, request.target());
         let target = Url::parse(&target).ok();
         // A switch of protocols is no response that anybody could share.
-        let Some(target) = target.filter(|_| !request.headers.contains_key(UPGRADE)) else {
+        let switches = request.method == Method::GET && request.headers.contains_key(UPGRADE);
+        let Some(target) = target.filter(|_| !switches) else {
             let response = storefront.forward(request, body, rewriting).await?;
             let status = bypassed(response.status());
             return Ok((response, status));
@@ -109,6 +111,11 @@ impl Pages {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             let reason = if is_safe(&request.method) { Forward::Bypass } else { Forward::Method };
             return self.direct(visit, sortie, body, reason, None, true).await;
+        }
+        // What the body of a GET means is between its sender and the upstream:
+        // it is in no key (RFC 9110 §9.3.1).
+        if !body.is_end_stream() {
+            return self.direct(visit, sortie, body, Forward::Bypass, None, false).await;
         }
         self.look_up(visit, sortie, body).await
     }
@@ -220,7 +227,7 @@ impl Pages {
         let landed = || {
             let found = self.shelf.find(&sortie.key, &visit.forwarded);
             match choose(candidate(&visit, &found).as_ref(), &found, &wants, now) {
-                Choice::Serve(page) => Some(page),
+                Choice::Serve(page) if !is_for_origin(&visit, &page) => Some(page),
                 _ => None,
             }
         };
@@ -239,23 +246,24 @@ impl Pages {
         match flight.answered().await {
             Progress::Arriving(arriving, _) => {
                 let head = &arriving.head;
-                if !leads && head.vary.select(&visit.forwarded) != head.selection {
-                    return self.direct(visit, sortie, body, Forward::VaryMiss, None, true).await;
+                if !leads && !visit.may_share(head, &wants, now) {
+                    return self.direct(visit, sortie, body, reason, stale, true).await;
                 }
                 let ttl = Some(head.terms.freshness.ttl(now));
                 let status = forwarded(reason, Some(head.status), true, !leads, ttl, None);
                 Ok(visit.arriving(&arriving, flight, leads, status, now))
             }
             Progress::Whole(landed) => {
-                let head = &landed.page.head;
-                if !leads && head.vary.select(&visit.forwarded) != head.selection {
-                    return self.direct(visit, sortie, body, Forward::VaryMiss, None, true).await;
-                }
                 let now = self.clock.now();
+                let excused = matches!(landed.how, How::Excused(_));
+                if !leads && (excused || !visit.may_share(&landed.page.head, &wants, now)) {
+                    return self.direct(visit, sortie, body, reason, stale, true).await;
+                }
                 let status = status_of(&landed, reason, !leads, now);
-                Ok(visit.reply(&landed.page, status, now))
+                let sent = landed.sent.as_ref().filter(|_| leads);
+                Ok(visit.reply_with(&landed.page, sent, status, now))
             }
-            Progress::Unshared(handover) => match handover.take().filter(|_| leads) {
+            Progress::Unshared(handover) => match leads.then(|| handover.take()).flatten() {
                 Some(opened) => {
                     let code = Some(opened.parts.status);
                     let detail = Some(opened.detail);
@@ -288,6 +296,16 @@ impl Pages {
 fn candidate(visit: &Visit, found: &Found) -> Option<Arc<StoredPage>> {
     let holds = |part: &&Arc<StoredPage>| matches!(visit.range(part), Ranged::Part(..));
     found.page.clone().or_else(|| found.parts.iter().find(holds).cloned())
+}
+
+/// Whether a stored response may answer although the upstream gave none
+/// (RFC 9111 §4.2.4). One that was never fresh was not meant for others; and
+/// that the upstream has too much to do is an answer of its own kind.
+fn stands_in(page: &StoredPage, reuse: Reuse, error: &StorefrontError) -> bool {
+    match error {
+        StorefrontError::Busy => reuse.answers_instead_of(StatusCode::SERVICE_UNAVAILABLE),
+        _ => reuse.answers_disconnected() && !page.head.terms.freshness.lifetime.is_zero(),
+    }
 }
 
 /// Whether only the origin can tell if the request's conditions hold.

@@ -12,11 +12,13 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 
 use super::fill::{Arriving, OpenedPage, Upstreamed};
-use super::stored::StoredPage;
+use super::stored::{PageHead, StoredPage};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::conditional::{Outcome, evaluate, if_range_holds, not_modified_fields};
+use crate::semantics::directives::RequestDirectives;
 use crate::semantics::partial::ContentRange;
 use crate::semantics::range::{Selection, select};
+use crate::semantics::reuse::Reuse;
 use crate::shield::body::{BoxError, ResponseBody, empty};
 use crate::shield::deliver::Delivered;
 use crate::shield::flight::Flight;
@@ -52,6 +54,19 @@ impl Visit {
         (response, status)
     }
 
+    /// Whether a response that another request brought may answer this one: a
+    /// stored one must be fresh for that, and so must one that is shared before
+    /// it is stored (RFC 9111 §4).
+    pub(crate) fn may_share(
+        &self,
+        head: &PageHead,
+        wants: &RequestDirectives,
+        now: SystemTime,
+    ) -> bool {
+        let selected = head.vary.select(&self.forwarded) == head.selection;
+        selected && head.terms.reuse(wants, now) == Reuse::Fresh
+    }
+
     /// An answer made of a stored response.
     pub(crate) fn reply(
         self,
@@ -59,15 +74,30 @@ impl Visit {
         status: CacheStatus,
         now: SystemTime,
     ) -> Delivered {
+        self.reply_with(page, None, status, now)
+    }
+
+    /// The same with the fields that the upstream `sent`, of which some may not
+    /// be stored, to the request that it sent them for.
+    pub(crate) fn reply_with(
+        self,
+        page: &StoredPage,
+        sent: Option<&HeaderMap>,
+        status: CacheStatus,
+        now: SystemTime,
+    ) -> Delivered {
         let head = &page.head;
         let outcome = evaluate(&self.forwarded, head.status, &head.fields, page.received());
         let age = head.terms.freshness.age_field(now);
+        if outcome == Outcome::AskOrigin {
+            return self.failed_precondition(status);
+        }
         if outcome == Outcome::NotModified {
             let mut fields = not_modified_fields(&head.fields);
             fields.insert(AGE, age);
             return self.answer(StatusCode::NOT_MODIFIED, &fields, empty(), status);
         }
-        let mut fields = head.fields.clone();
+        let mut fields = sent.unwrap_or(&head.fields).clone();
         fields.insert(AGE, age);
         let whole = (0, page.size.saturating_sub(1));
         let (code, span) = match self.range(page) {
@@ -97,6 +127,12 @@ impl Visit {
         self.answer(code, &fields, body, status)
     }
 
+    /// The origin was asked, and what it has is not what the request is about
+    /// (RFC 9110 §13.2.2).
+    fn failed_precondition(self, status: CacheStatus) -> Delivered {
+        self.answer(StatusCode::PRECONDITION_FAILED, &HeaderMap::new(), empty(), status)
+    }
+
     /// An answer whose body still arrives. `leads`: it is the one that was
     /// asked for; others get what is stored of it.
     pub(crate) fn arriving(
@@ -114,6 +150,9 @@ impl Visit {
             fields.insert(AGE, head.terms.freshness.age_field(now));
         }
         let outcome = evaluate(&self.forwarded, head.status, &head.fields, received);
+        if outcome == Outcome::AskOrigin {
+            return self.failed_precondition(status);
+        }
         if outcome == Outcome::NotModified {
             let fields = not_modified_fields(&fields);
             return self.answer(StatusCode::NOT_MODIFIED, &fields, empty(), status);

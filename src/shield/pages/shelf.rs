@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use super::key::PageKey;
 use super::stored::{StoredPage, Variants};
+use crate::asset::Digest;
 use crate::semantics::vary::Vary;
 use crate::shield::cache::{Cache, CacheKey};
 
@@ -19,6 +20,10 @@ const UNSHARED_FOR: Duration = Duration::from_secs(120);
 /// wait for each other once.
 const UNSHARED_MAX: usize = 4096;
 
+/// Places for the turns of requests that changed something. URIs that share
+/// one keep each other's older fills out, and nothing worse.
+const CHANGES: usize = 4096;
+
 /// The responses of upstreams that are stored.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -26,7 +31,11 @@ pub(crate) struct Shelf {
     /// Held while the variants of a URI are exchanged for others.
     writing: Mutex<()>,
     turns: AtomicU64,
-    unshared: Mutex<HashMap<PageKey, SystemTime>>,
+    /// The turn of the newest request that made unusable what was stored for a
+    /// URI. What was asked for before is not stored. Outside of the map, which
+    /// may forget what it holds.
+    changes: Box<[AtomicU64]>,
+    unshared: Mutex<HashMap<Digest, SystemTime>>,
 }
 
 /// What is stored for a request.
@@ -46,8 +55,9 @@ pub(crate) struct Found {
 
 impl Shelf {
     pub(crate) fn new(cache: Arc<Cache>) -> Self {
+        let changes = (0..CHANGES).map(|_| AtomicU64::new(0)).collect();
         let (writing, turns) = (Mutex::default(), AtomicU64::new(1));
-        Self { cache, writing, turns, unshared: Mutex::default() }
+        Self { cache, writing, turns, changes, unshared: Mutex::default() }
     }
 
     /// The next turn: later than all that were given.
@@ -57,8 +67,9 @@ impl Shelf {
 
     /// What is stored for a request that is forwarded with these fields.
     pub(crate) fn find(&self, key: &PageKey, forwarded: &HeaderMap) -> Found {
-        let Some(variants) = self.cache.pages(&place(key)) else { return Found::default() };
-        let mut found = Found { not_before: variants.not_before, ..Found::default() };
+        let not_before = self.changed(key).load(Ordering::Acquire);
+        let mut found = Found { not_before, ..Found::default() };
+        let Some(variants) = self.cache.pages(&place(key)) else { return found };
         found.vary = variants.kept.first().map(|page| page.head.vary.clone());
         for page in &variants.kept {
             if !page.answers(forwarded, &self.cache.epochs) {
@@ -74,7 +85,11 @@ impl Shelf {
 
     /// Stores a response. Tells whether it is stored.
     pub(crate) fn put(&self, key: &PageKey, page: Arc<StoredPage>) -> bool {
-        self.change(key, |variants| variants.with(page))
+        let not_before = self.changed(key);
+        self.change(key, |variants| {
+            let late = page.head.turn < not_before.load(Ordering::Acquire);
+            if late { None } else { variants.with(page) }
+        })
     }
 
     /// Stores a response no longer.
@@ -84,8 +99,13 @@ impl Shelf {
 
     /// Makes unusable what is stored for a URI, and what was asked for before.
     pub(crate) fn empty(&self, key: &PageKey) {
-        let not_before = self.turn();
-        self.change(key, |variants| Some(Variants { kept: Vec::new(), not_before, ..*variants }));
+        self.changed(key).fetch_max(self.turn(), Ordering::AcqRel);
+        self.change(key, |variants| Some(Variants { kept: Vec::new(), ..*variants }));
+    }
+
+    fn changed(&self, key: &PageKey) -> &AtomicU64 {
+        let [first, second, ..] = *key.digest().as_bytes();
+        &self.changes[usize::from(u16::from_le_bytes([first, second])) % CHANGES]
     }
 
     fn change(&self, key: &PageKey, change: impl FnOnce(&Variants) -> Option<Variants>) -> bool {
@@ -104,7 +124,7 @@ impl Shelf {
     /// Whether responses for this URI were found not to be shared of late, so
     /// that requests for it need not wait for each other.
     pub(crate) fn is_unshared(&self, key: &PageKey, now: SystemTime) -> bool {
-        self.unshared().get(key).is_some_and(|since| is_recent(*since, now))
+        self.unshared().get(&key.digest()).is_some_and(|since| is_recent(*since, now))
     }
 
     /// Remembers that a response for this URI was not shared.
@@ -114,11 +134,11 @@ impl Shelf {
             unshared.retain(|_, since| is_recent(*since, now));
         }
         if unshared.len() < UNSHARED_MAX {
-            unshared.insert(key.clone(), now);
+            unshared.insert(key.digest(), now);
         }
     }
 
-    fn unshared(&self) -> MutexGuard<'_, HashMap<PageKey, SystemTime>> {
+    fn unshared(&self) -> MutexGuard<'_, HashMap<Digest, SystemTime>> {
         self.unshared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

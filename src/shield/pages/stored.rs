@@ -51,10 +51,7 @@ pub(crate) struct StoredPage {
 #[derive(Debug, Default)]
 pub(crate) struct Variants {
     pub(crate) kept: Vec<Arc<StoredPage>>,
-    /// The turn of the newest request that made unusable what was there. What
-    /// was asked for before is not stored.
-    pub(crate) not_before: u64,
-    /// Bytes of the key, and of what is taken without a body.
+    /// Bytes of the key.
     pub(crate) overhead: u64,
 }
 
@@ -93,13 +90,14 @@ impl PageHead {
 }
 
 impl Variants {
-    /// These with one more. `None` when it came too late: after a request that
-    /// changed what is at the URI, or after a newer response.
+    /// These with one more. `None` when it came too late: after a response that
+    /// was asked for later.
     pub(crate) fn with(&self, page: Arc<StoredPage>) -> Option<Self> {
         let overtaken = |other: &Arc<StoredPage>| {
-            page.head.replaces(&other.head) && other.head.fill_epoch > page.head.fill_epoch
+            let asked = |head: &PageHead| (head.fill_epoch, head.turn);
+            page.head.replaces(&other.head) && asked(&other.head) > asked(&page.head)
         };
-        if page.head.turn < self.not_before || self.kept.iter().any(overtaken) {
+        if self.kept.iter().any(overtaken) {
             return None;
         }
         let others = self.kept.iter().filter(|other| !page.head.replaces(&other.head)).cloned();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use awning::shield::body::{ResponseBody, empty};
+use awning::shield::body::{ResponseBody, empty, full};
 use awning::shield::{GatedRequest, Shield};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
@@ -64,14 +64,24 @@ impl Visit {
 
     /// The response, read to its end.
     pub(crate) async fn of(self, shield: &Arc<Shield>) -> Seen {
-        let (head, body) = self.begin(shield).await.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes());
-        let body = body.map_err(|error| error.to_string());
-        Seen { status: head.status.as_u16(), headers: head.headers, body }
+        Seen::of(self.begin(shield).await).await
+    }
+
+    /// The response to the request with a body.
+    pub(crate) async fn sending(self, body: &'static str, shield: &Arc<Shield>) -> Seen {
+        let visit = self.header("content-length", &body.len().to_string());
+        Seen::of(shield.respond_to(visit.0, full(body)).await).await
     }
 }
 
 impl Seen {
+    async fn of(response: Response<ResponseBody>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes());
+        let body = body.map_err(|error| error.to_string());
+        Self { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
     /// A header field as text; empty when it is not there.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
