@@ -94,6 +94,16 @@ fn end_of_quoted(bytes: &[u8], start: usize) -> Option<usize> {
     }
 }
 
+/// Header fields out of a table, for the tests of all rules.
+#[cfg(test)]
+pub(super) fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in list {
+        headers.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    headers
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

@@ -3,6 +3,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use proptest::prelude::*;
 
 use super::*;
+use crate::semantics::field::fields;
 
 type Fields<'a> = &'a [(&'static str, &'a str)];
 
@@ -11,14 +12,6 @@ const DAY_2: &str = "Fri, 02 Jan 1970 00:00:00 GMT";
 
 fn at() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000_000)
-}
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in list {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
 }
 
 #[test]

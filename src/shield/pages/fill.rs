@@ -31,7 +31,7 @@ use crate::shield::origin::storefront::StorefrontError;
 const MEMORY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a piece costs besides its bytes.
-const PIECE_BYTES: u64 = 128;
+pub(crate) const PIECE_BYTES: u64 = 128;
 
 /// What flights to upstreams carry.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! Answers made of stored responses: conditions and ranges are evaluated
 //! against what the upstream sent, and its page is rewritten on the way out.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -24,6 +23,7 @@ use crate::shield::deliver::Delivered;
 use crate::shield::flight::Flight;
 use crate::shield::origin::storefront::fields::to_visitor;
 use crate::shield::page::PageOf;
+use crate::shield::pass_on;
 
 /// What an answer depends on besides what is stored.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Visit {
         }
         let body = match self.method == Method::HEAD || page.size == 0 {
             true => empty(),
-            false => cut(&page.pieces, span.0, span.1),
+            false => pass_on::pieces(&page.pieces, span.0, span.1),
         };
         self.answer(code, &fields, body, status)
     }
@@ -223,27 +223,6 @@ pub(crate) enum Ranged {
     Part(ContentRange, (u64, u64)),
     /// None that exist.
     Nothing,
-}
-
-/// The bytes between two offsets, both included.
-fn cut(pieces: &Arc<[Bytes]>, first: u64, last: u64) -> ResponseBody {
-    let (mut start, mut parts) = (0_u64, Vec::new());
-    for piece in pieces.iter() {
-        let end = start + piece.len() as u64;
-        let (from, to) = (first.max(start), (last + 1).min(end));
-        if from < to {
-            // Both are at most the length of a piece, which is in memory.
-            parts.push(piece.slice((from - start) as usize..(to - start) as usize));
-        }
-        start = end;
-    }
-    match <[Bytes; 1]>::try_from(parts) {
-        Ok([part]) => crate::shield::body::full(part),
-        Err(parts) => {
-            let frames = parts.into_iter().map(|part| Ok::<_, BoxError>(Frame::data(part)));
-            StreamBody::new(stream::iter(frames)).boxed_unsync()
-        }
-    }
 }
 
 /// The bytes of a body that still arrives.

@@ -10,14 +10,11 @@ use futures_util::FutureExt as _;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Pages;
-use super::fill::Room;
+use super::fill::{PIECE_BYTES, Room};
 use super::key::PageKey;
 use super::stored::{PageHead, StoredPage};
 use crate::shield::body::{BoxError, ResponseBody};
 use crate::shield::cache::{ENTRY_BYTES, Reservation};
-
-/// What a piece costs besides its bytes.
-const PIECE_BYTES: u64 = 128;
 
 /// A body on its way to a client and into the cache.
 pub(crate) struct Kept {
