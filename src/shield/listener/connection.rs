@@ -104,13 +104,12 @@ pub(crate) struct Protocol {
 }
 
 /// The protocol that these limits make.
-pub(crate) fn protocol(limits: &Limits, idle: Duration) -> Protocol {
+pub(crate) fn protocol(limits: &Limits) -> Protocol {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        // The vigil is stricter; this one holds should it ever fail.
-        .header_read_timeout(idle + limits.head_timeout)
+        // The vigil sees to that, with one timer for all heads of a connection.
+        .header_read_timeout(None)
         // Somewhat more than the framing admits, which refuses in our words;
         // hyper closes the connection with a bare 431.
         .max_buf_size(limits.head_bytes_max.saturating_add(BUFFER_MIN))

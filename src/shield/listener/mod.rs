@@ -98,7 +98,7 @@ impl Listener {
             router,
             entry,
             roster,
-            protocol: Arc::new(protocol(limits, IDLE)),
+            protocol: Arc::new(protocol(limits)),
             limits: limits.clone(),
             metrics: Arc::clone(metrics),
         }
