@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -157,11 +158,14 @@ where
     let io = TokioIo::new(io);
     let mut connection = pin!(protocol.builder.serve_connection_with_upgrades(io, entrance));
     let old = Instant::now() + AGE_MAX;
-    let mut timer = pin!(sleep_until(vigil.look_again(Instant::now())));
-    let mut ending = pin!(ending(&endings.graceful));
     let (mut draining, mut left) = (false, false);
+    let next = |look, draining, left| event(endings, &cut, look, draining, left);
+    // One at a time. It is here so that only its own wakers have it polled,
+    // and not every byte that comes: it takes a lock for each thing it waits for.
+    let mut events = FuturesUnordered::new();
+    events.push(next(vigil.look_again(Instant::now()), draining, left));
     loop {
-        tokio::select! {
+        let event = tokio::select! {
             // A request that has come is taken before anything ends.
             biased;
             ended = connection.as_mut() => {
@@ -170,33 +174,62 @@ where
                 }
                 return word.refusal().map_or(Ended::Closed, Ended::Refused);
             }
-            () = timer.as_mut() => {
-                let now = Instant::now();
+            Some(event) = events.next() => event,
+        };
+        let now = Instant::now();
+        let ask_to_end = match event {
+            Event::Look => {
                 if let Some(overdue) = vigil.overdue(now) {
                     return Ended::Overdue(overdue);
                 }
-                let leaving = endings.leaving.is_cancelled() && vigil.is_multiplexed();
-                if !draining && (now >= old || leaving) {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                timer.as_mut().reset(vigil.look_again(now));
+                now >= old || (endings.leaving.is_cancelled() && vigil.is_multiplexed())
             }
-            () = endings.leaving.cancelled(), if !left => {
+            Event::Leaving => {
                 left = true;
                 // HTTP/2 says where it stops; HTTP/1 can only say so in a response.
-                if !draining && vigil.is_multiplexed() {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+                vigil.is_multiplexed()
             }
-            () = ending.as_mut(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = cut.cancelled() => return Ended::Shed,
-            () = endings.abrupt.cancelled() => return Ended::Aborted,
+            Event::Ending => true,
+            Event::Cut => return Ended::Shed,
+            Event::Abort => return Ended::Aborted,
+        };
+        if ask_to_end && !draining {
+            draining = true;
+            connection.as_mut().graceful_shutdown();
         }
+        events.push(next(vigil.look_again(now), draining, left));
+    }
+}
+
+/// What can happen to a connection beside its bytes.
+enum Event {
+    /// A deadline may be over.
+    Look,
+    /// Another process accepts from now on.
+    Leaving,
+    /// The listener shuts down.
+    Ending,
+    /// Another connection needs the room.
+    Cut,
+    /// The time to end was over.
+    Abort,
+}
+
+/// The next thing that happens, of what has not happened yet.
+async fn event(
+    endings: &Endings,
+    cut: &CancellationToken,
+    look: Instant,
+    draining: bool,
+    left: bool,
+) -> Event {
+    tokio::select! {
+        biased;
+        () = sleep_until(look) => Event::Look,
+        () = endings.leaving.cancelled(), if !left => Event::Leaving,
+        () = ending(&endings.graceful), if !draining => Event::Ending,
+        () = cut.cancelled() => Event::Cut,
+        () = endings.abrupt.cancelled() => Event::Abort,
     }
 }
 
