@@ -101,9 +101,9 @@ where
     R: Fn(Arc<S>, GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let enter = service_fn(move |request: Request<axum::body::Body>| {
+    let enter = service_fn(move |mut request: Request<axum::body::Body>| {
         let settings = settings();
-        let admitted = admit(&request, (*settings).as_ref());
+        let admitted = admit(&mut request, (*settings).as_ref());
         let (version, respond) = (request.version(), respond.clone());
         if let Err(refusal) = &admitted {
             let labels = [("reason", refusal.reason())];
@@ -130,13 +130,13 @@ fn bounded(body: axum::body::Body) -> RequestBody {
 }
 
 fn admit(
-    request: &Request<axum::body::Body>,
+    request: &mut Request<axum::body::Body>,
     admission: &Admission,
 ) -> Result<GatedRequest, Refusal> {
     let Admission { config, hosts } = admission;
     let peer = request.extensions().get::<Peer>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let gated = gate::admit(request, peer, config)?;
+    let gated = gate::admit_whole(request, peer, config)?;
     if let Some(site) = hosts.find(&gated.host).and_then(|number| config.sites.get(number)) {
         gate::admit_to_site(site, &gated, !request.body().is_end_stream())?;
     }
