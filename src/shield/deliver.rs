@@ -33,7 +33,7 @@ impl Shield {
     pub(super) async fn deliver(
         &self,
         request: &GatedRequest,
-        all: Vec<Wanted>,
+        all: &[Wanted],
         policy: &Policy,
     ) -> Delivered {
         let mut last: Failed = (Fault::NotFound, None);

@@ -16,6 +16,7 @@ mod forward;
 pub mod gate;
 mod last_good;
 mod listener;
+mod listing;
 pub mod metrics;
 mod multipart;
 pub mod origin;
@@ -323,7 +324,7 @@ impl Shield {
         // Taken once: everything of this answer is of the same releases.
         let releases = settings.channels.releases();
         match route(site, &releases, &request) {
-            Target::Asset(wanted, policy) => self.deliver(&request, wanted, &policy).await,
+            Target::Asset(wanted, policy) => self.deliver(&request, &wanted, &policy).await,
             Target::Storefront => self.storefront(site, request, body, &releases).await,
             Target::Redirect(location) => {
                 let status = CacheStatus::generated("redirect");
