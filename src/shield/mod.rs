@@ -325,7 +325,8 @@ impl Shield {
         let releases = settings.channels.releases();
         match route(site, &releases, &request) {
             Target::Asset(wanted, policy) => self.deliver(&request, &wanted, &policy).await,
-            Target::Storefront => self.storefront(site, request, body, &releases).await,
+            // Large, and not to be carried along by requests for assets.
+            Target::Storefront => Box::pin(self.storefront(site, request, body, &releases)).await,
             Target::Redirect(location) => {
                 let status = CacheStatus::generated("redirect");
                 (respond::redirect(location, &status), status)

@@ -22,6 +22,9 @@ use crate::asset::Blake3;
 pub(crate) fn stored(stored: &StoredResponse, range: Option<(u64, u64)>) -> ResponseBody {
     let Some((first, last)) = range else { return empty() };
     let mut cut = Cut::new(first, last);
+    if let [whole] = &*stored.pieces {
+        return full(cut.of(whole));
+    }
     let parts: Vec<Bytes> =
         stored.pieces.iter().map(|piece| cut.of(piece)).filter(|part| !part.is_empty()).collect();
     match <[Bytes; 1]>::try_from(parts) {
