@@ -79,7 +79,7 @@ use site::Site;
 pub use cache::{
     CheckedEntry, Damage, DiskConfig, DiskError, Epoch, EpochNotKept, Epochs, check_entry,
 };
-pub use listener::{Entry, Tls, TlsError, Tunnel};
+pub use listener::{Answering, Entry, Tls, TlsError, Tunnel};
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
 pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;
