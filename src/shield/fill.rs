@@ -200,13 +200,8 @@ impl Fill {
         object: Digest,
         pieces: Vec<Bytes>,
     ) -> StoredResponse {
-        StoredResponse {
-            head,
-            object,
-            pieces: pieces.into(),
-            fill_epoch: arrival.takeoff.epoch,
-            stored_at: self.clock.now(),
-        }
+        let (epoch, now) = (arrival.takeoff.epoch, self.clock.now());
+        StoredResponse::new(head, object, pieces.into(), epoch, now)
     }
 
     /// The next who asks is not the next whom the bucket has to answer.

@@ -141,7 +141,7 @@ mod tests {
             size: body.len() as u64,
         };
         let (pieces, fill_epoch) = (Box::from([body]), Epoch::default());
-        StoredResponse { head, object, pieces, fill_epoch, stored_at: UNIX_EPOCH }
+        StoredResponse::new(head, object, pieces, fill_epoch, UNIX_EPOCH)
     }
 
     /// A key whose comparison waits, in the middle of a map's work.

@@ -1,11 +1,12 @@
 //! The listener: an accept loop that bounds what a client can hold.
 //!
 //! `axum::serve` installs no timer and cannot refuse a silent client, so the
-//! loop is our own; axum's `Router` is what it serves. It refuses connections
-//! by closing them, and never dies of a failed accept.
+//! loop is our own. It refuses connections by closing them, and never dies of a
+//! failed accept.
 
 #[cfg(test)]
 mod agreement;
+mod answering;
 mod arrival;
 mod connection;
 mod framed;
@@ -26,7 +27,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use futures_util::FutureExt as _;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -34,9 +34,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
+pub use answering::Answering;
 pub use arrival::Entry;
 pub(crate) use arrival::Secure;
-pub(crate) use connection::{Endings, Peer};
+pub(crate) use connection::Endings;
 pub use tls::{Tls, TlsError};
 pub(crate) use trusted::Trusted;
 pub use tunnel::Tunnel;
@@ -60,9 +61,9 @@ const QUEUED_MAX: usize = 4096;
 const QUEUED_AT_ONCE: usize = 64;
 
 /// An accept loop and what it serves.
-pub(crate) struct Listener {
+pub(crate) struct Listener<R> {
     tcp: TcpListener,
-    router: Router,
+    router: R,
     entry: Entry,
     roster: Arc<Roster>,
     protocol: Arc<Protocol>,
@@ -70,12 +71,12 @@ pub(crate) struct Listener {
     metrics: Arc<Metrics>,
 }
 
-impl Listener {
+impl<R: Answering> Listener<R> {
     /// A listener whose open connections are counted as `gauge`.
     pub(crate) fn new(
         gauge: &'static str,
         tcp: TcpListener,
-        router: Router,
+        router: R,
         entry: Entry,
         limits: &Limits,
         trusted: &Trusted,
@@ -100,7 +101,7 @@ impl Listener {
             router,
             entry,
             roster,
-            protocol: Arc::new(protocol(limits, IDLE)),
+            protocol: Arc::new(protocol(limits)),
             limits: limits.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -192,12 +193,12 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Serves a connection on which something comes before HTTP.
-async fn serve_arriving(
+async fn serve_arriving<R: Answering>(
     stream: TcpStream,
     mut slot: Slot,
     entry: &Entry,
     limit: Duration,
-    router: Router,
+    router: R,
     protocol: &Protocol,
     endings: &Arc<Endings>,
 ) -> Result<Ended, Turned> {

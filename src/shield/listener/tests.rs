@@ -49,7 +49,7 @@ pub(super) fn connect(router: Router, pipe: usize) -> Connection {
     let endings = Endings::default();
     let inner = Arc::new(endings.clone());
     let server = tokio::spawn(async move {
-        serve_connection(io, slot, None, router, &protocol(&limits, IDLE), &inner).await
+        serve_connection(io, slot, None, router, &protocol(&limits), &inner).await
     });
     Connection { client, server, endings, roster, opened: Instant::now() }
 }
