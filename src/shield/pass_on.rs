@@ -26,7 +26,7 @@ pub(crate) fn stored(stored: &StoredResponse, range: Option<(u64, u64)>) -> Resp
 /// The bytes of a body in memory between two offsets, both included.
 pub(crate) fn pieces(pieces: &[Bytes], first: u64, last: u64) -> ResponseBody {
     let mut cut = Cut::new(first, last);
-    if let [whole] = &*stored.pieces {
+    if let [whole] = pieces {
         return full(cut.of(whole));
     }
     let parts: Vec<Bytes> =
