@@ -32,11 +32,11 @@ impl PageKey {
         Self { target: target.to_owned(), ..self.clone() }
     }
 
-    /// The key in few bytes.
+    /// What names it on disk, where URIs may be of any length.
     pub(crate) fn digest(&self) -> Digest {
         let Self { site, scheme, authority, target } = self;
-        // Neither an authority nor a target has a space.
-        Digest::of(format!("{site:?} {scheme} {authority} {target}").as_bytes())
+        // None of the first three may hold a space.
+        Digest::of(format!("{} {scheme} {authority} {target}", site.digest()).as_bytes())
     }
 
     /// Bytes that it takes.

@@ -180,6 +180,14 @@ impl Visit {
         self.answer(opened.parts.status, &opened.parts.headers, opened.body, status)
     }
 
+    /// Whether the answer is rewritten if it has these fields.
+    pub(crate) fn rewrites(&self, fields: &HeaderMap) -> bool {
+        let html = fields.get(CONTENT_TYPE).is_some_and(|media| {
+            media.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+        });
+        self.page.is_some() && html
+    }
+
     /// Which bytes of a stored response are wanted.
     pub(crate) fn range(&self, page: &StoredPage) -> Ranged {
         let head = &page.head;
@@ -189,10 +197,7 @@ impl Visit {
             && if_range_holds(&self.forwarded, &head.fields);
         let Some(field) = field.filter(|_| ranged) else { return Ranged::Whole };
         // The bytes of a page are others once it is rewritten.
-        let html = head.fields.get(CONTENT_TYPE).is_some_and(|media| {
-            media.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
-        });
-        if self.page.is_some() && html {
+        if self.rewrites(&head.fields) {
             return Ranged::Whole;
         }
         let (start, complete) = match head.part {

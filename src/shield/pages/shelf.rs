@@ -8,10 +8,14 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use super::key::PageKey;
-use super::stored::{StoredPage, Variants};
+use super::recall;
+use super::saved::SavedRule;
+use super::sortie::Sortie;
+use super::stored::{PageHead, StoredPage, Variants};
 use crate::asset::Digest;
 use crate::semantics::vary::Vary;
-use crate::shield::cache::{Cache, CacheKey};
+use crate::shield::cache::{Cache, CacheKey, Known, Why};
+use crate::shield::origin::Fault;
 
 /// How long a URI is known to have responses that are not shared.
 const UNSHARED_FOR: Duration = Duration::from_secs(120);
@@ -83,24 +87,69 @@ impl Shelf {
         found
     }
 
+    /// The usable parts that are stored for the requests that `head` answers.
+    pub(crate) fn parts_beside(&self, key: &PageKey, head: &PageHead) -> Vec<Arc<StoredPage>> {
+        let Some(variants) = self.cache.pages(&place(key)) else { return Vec::new() };
+        let part = |page: &&Arc<StoredPage>| {
+            let usable = self.cache.epochs.usable(page.head.fill_epoch);
+            page.head.part.is_some() && page.head.is_beside(head) && usable
+        };
+        variants.kept.iter().filter(part).cloned().collect()
+    }
+
     /// Stores a response. Tells whether it is stored.
     pub(crate) fn put(&self, key: &PageKey, page: Arc<StoredPage>) -> bool {
         let not_before = self.changed(key);
-        self.change(key, |variants| {
+        let change = |variants: &Variants| {
             let late = page.head.turn < not_before.load(Ordering::Acquire);
-            if late { None } else { variants.with(page) }
-        })
+            if late { None } else { variants.with(Arc::clone(&page)) }
+        };
+        let write = |generation| recall::write_behind(&self.cache, key, generation, &page);
+        self.change(key, change, write)
+    }
+
+    /// Keeps in memory a response that was found on disk, unless what is there
+    /// is of another generation.
+    pub(crate) fn put_recalled(
+        &self,
+        key: &PageKey,
+        generation: u64,
+        page: Arc<StoredPage>,
+    ) -> bool {
+        let not_before = self.changed(key);
+        let change = |there: &Variants| {
+            let late = page.head.turn < not_before.load(Ordering::Acquire);
+            let same = there.generation == generation || self.cache.pages(&place(key)).is_none();
+            let (kept, overhead) = (there.kept.clone(), there.overhead);
+            let found = Variants { kept, generation, overhead };
+            if late || !same { None } else { found.with(page) }
+        };
+        self.change(key, change, |_| {})
     }
 
     /// Stores a response no longer.
     pub(crate) fn forget(&self, key: &PageKey, page: &Arc<StoredPage>) {
-        self.change(key, |variants| Some(variants.without(page)));
+        let remove = |generation| {
+            if let Some(disk) = &self.cache.disk {
+                disk.forget_behind(SavedRule::key_of(key, generation, &page.head.selection));
+            }
+        };
+        self.change(key, |variants| Some(variants.without(page)), remove);
     }
 
     /// Makes unusable what is stored for a URI, and what was asked for before.
-    pub(crate) fn empty(&self, key: &PageKey) {
+    /// On disk, it is when [`Shelf::forget_saved`] returns. Tells whether there
+    /// was anything in memory.
+    pub(crate) fn empty(&self, key: &PageKey) -> bool {
         self.changed(key).fetch_max(self.turn(), Ordering::AcqRel);
-        self.change(key, |variants| Some(Variants { kept: Vec::new(), ..*variants }));
+        let mut known = false;
+        let emptied = |variants: &Variants| {
+            known = !variants.kept.is_empty();
+            let generation = fastrand::u64(..);
+            Some(Variants { kept: Vec::new(), generation, ..*variants })
+        };
+        self.change(key, emptied, |_| {});
+        known
     }
 
     fn changed(&self, key: &PageKey) -> &AtomicU64 {
@@ -108,15 +157,30 @@ impl Shelf {
         &self.changes[usize::from(u16::from_le_bytes([first, second])) % CHANGES]
     }
 
-    fn change(&self, key: &PageKey, change: impl FnOnce(&Variants) -> Option<Variants>) -> bool {
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Exchanges the variants of a URI for others, and then does the same on
+    /// disk, where their generation leads to them. In one order for both: what
+    /// was made unusable is not written again behind that.
+    fn change(
+        &self,
+        key: &PageKey,
+        change: impl FnOnce(&Variants) -> Option<Variants>,
+        on_disk: impl FnOnce(u64),
+    ) -> bool {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let place = place(key);
         let there = self.cache.pages(&place);
-        let empty = Variants { overhead: key.bytes(), ..Variants::default() };
+        let (overhead, generation) = (key.bytes(), fastrand::u64(..));
+        let empty = Variants { overhead, generation, ..Variants::default() };
         let changed = change(there.as_deref().unwrap_or(&empty));
         let stored = changed.is_some();
         if let Some(changed) = changed {
+            let generation = changed.generation;
             self.cache.put_pages(place, Arc::new(changed));
+            on_disk(generation);
         }
         stored
     }
@@ -135,6 +199,23 @@ impl Shelf {
         }
         if unshared.len() < UNSHARED_MAX {
             unshared.insert(key.digest(), now);
+        }
+    }
+
+    /// How the upstream failed a moment ago, when it was asked for this URI.
+    /// `Throttled`: it answered that it cannot.
+    pub(crate) fn failed(&self, key: &PageKey, now: SystemTime) -> Option<Fault> {
+        match self.cache.lookup(&place(key), now) {
+            Known::Refused(Why::Failed(fault)) => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// Remembers for a moment that the upstream failed.
+    pub(crate) fn note_failed(&self, sortie: &Sortie, fault: Fault, now: SystemTime) {
+        if fault.is_of_origin() {
+            let why = Why::Failed(fault);
+            self.cache.put_refusal(place(&sortie.key), sortie.epoch, now, why);
         }
     }
 

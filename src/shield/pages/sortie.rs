@@ -10,6 +10,7 @@ use http_body::Body as _;
 use url::Url;
 
 use super::key::PageKey;
+use super::parts::Gap;
 use super::stored::PageHead;
 use crate::semantics::directives::{ResponseDirectives, Scope};
 use crate::semantics::freshness::Exchange;
@@ -57,6 +58,8 @@ pub(crate) struct Sortie {
     pub(crate) rule: Option<ResponseDirectives>,
     /// Whether a response that sets a cookie is stored.
     pub(crate) stores_cookies: bool,
+    /// The part of what is stored whose rest alone may be asked for.
+    pub(crate) gap: Option<Gap>,
     pub(crate) epoch: Epoch,
     pub(crate) turn: u64,
 }

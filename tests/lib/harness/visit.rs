@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use awning::shield::body::{ResponseBody, empty, full};
+use awning::shield::body::{ResponseBody, full};
 use awning::shield::{GatedRequest, Shield};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 
 /// A request.
 #[derive(Clone, Debug)]
-pub(crate) struct Visit(GatedRequest);
+pub(crate) struct Visit(GatedRequest, Bytes);
 
 /// What a visitor saw.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) fn get(host: &str, path: &str) -> Visit {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (path, None),
     };
-    Visit(GatedRequest {
+    let request = GatedRequest {
         method: Method::GET,
         scheme: "https",
         host: host.to_owned(),
@@ -40,13 +40,20 @@ pub(crate) fn get(host: &str, path: &str) -> Visit {
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         from_trusted_proxy: false,
         tunnel: None,
-    })
+    };
+    Visit(request, Bytes::new())
 }
 
 impl Visit {
     /// With another method.
     pub(crate) fn method(mut self, method: &str) -> Self {
         self.0.method = Method::from_bytes(method.as_bytes()).unwrap();
+        self
+    }
+
+    /// With its host written in another way.
+    pub(crate) fn authority(mut self, authority: &str) -> Self {
+        authority.clone_into(&mut self.0.authority);
         self
     }
 
@@ -57,9 +64,15 @@ impl Visit {
         self
     }
 
+    /// With a body.
+    pub(crate) fn body(mut self, body: &'static str) -> Self {
+        self.1 = Bytes::from_static(body.as_bytes());
+        self
+    }
+
     /// The response, its body not read.
     pub(crate) async fn begin(self, shield: &Arc<Shield>) -> Response<ResponseBody> {
-        shield.respond_to(self.0, empty()).await
+        shield.respond_to(self.0, full(self.1)).await
     }
 
     /// The response, read to its end.

@@ -1,5 +1,12 @@
 //! Responses of an upstream through the cache of a storefront.
 
+mod disk;
+mod failing;
+mod parts;
+mod rewriting;
+mod sharing;
+mod stale;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,7 +23,7 @@ use url::Url;
 
 use crate::harness::edge::config;
 use crate::harness::upstream::Upstream;
-use crate::harness::visit::{Seen, get};
+use crate::harness::visit::{Seen, Visit, get};
 
 /// A shield before an upstream, its clock, and the upstream.
 struct Shop {
@@ -38,9 +45,62 @@ impl Shop {
         Self { shield, clock, upstream }
     }
 
-    async fn see(&self, path: &str) -> Seen {
-        get("shop.nl", path).of(&self.shield).await
+    /// One whose upstream says this of its answers, and gives them by number.
+    async fn saying(cache_control: &'static str) -> Self {
+        let upstream = scripted(move |number, _| {
+            Some(Response::builder().header("cache-control", cache_control).body(body(number)))
+        });
+        Self::before(upstream.await, Pages::default())
     }
+
+    /// One whose upstream answers by number: hangs up where there is no answer.
+    async fn scripted<A>(answer: A) -> Self
+    where
+        A: Fn(usize, &Request<Vec<u8>>) -> Answer + Send + Sync + 'static,
+    {
+        Self::before(scripted(answer).await, Pages::default())
+    }
+
+    async fn see(&self, path: &str) -> Seen {
+        self.visit(get("shop.nl", path)).await
+    }
+
+    async fn visit(&self, visit: Visit) -> Seen {
+        visit.of(&self.shield).await
+    }
+
+    /// The value of a metric with exactly these labels; 0 when it is not there.
+    fn metric(&self, name_and_labels: &str) -> u32 {
+        let text = self.shield.metrics().render();
+        let value = text.lines().find_map(|line| line.strip_prefix(name_and_labels));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// How often the upstream was asked, an answer or none.
+    fn fetches(&self) -> u32 {
+        self.metric(r#"awning_upstream_fetches_total{origin="storefront"}"#)
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// What an upstream answers; `None` where it hangs up.
+type Answer = Option<http::Result<Response<ResponseBody>>>;
+
+/// An upstream that answers the requests by their numbers, from 1.
+async fn scripted<A>(answer: A) -> Upstream
+where
+    A: Fn(usize, &Request<Vec<u8>>) -> Answer + Send + Sync + 'static,
+{
+    let (count, answer) = (Arc::new(AtomicUsize::new(1)), Arc::new(answer));
+    Upstream::wavering(move |request: Request<Vec<u8>>| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let answer = answer(number, &request).map(Result::unwrap);
+        async move { answer }
+    })
+    .await
 }
 
 /// An upstream whose answers are numbered, with these fields.
@@ -197,6 +257,96 @@ async fn a_request_that_changes_things_makes_what_is_stored_unusable() {
 }
 
 #[tokio::test]
+async fn what_answers_an_authorized_request_is_shared_only_where_that_is_allowed() {
+    for (cache_control, shared) in [
+        ("max-age=60", false),
+        ("private, max-age=60", false),
+        ("public, max-age=60", true),
+        ("s-maxage=60", true),
+        ("must-revalidate, max-age=60", true),
+    ] {
+        let shop = Shop::saying(cache_control).await;
+        let known = || get("shop.nl", "/").header("authorization", "Bearer a");
+        assert_eq!(shop.visit(known()).await.text(), "answer 1");
+        let (one, other) = if shared { ("answer 1", "answer 1") } else { ("answer 2", "answer 3") };
+        assert_eq!(shop.visit(known()).await.text(), one, "{cache_control}");
+        assert_eq!(shop.see("/").await.text(), other, "{cache_control}");
+    }
+}
+
+#[tokio::test]
+async fn an_unsafe_request_makes_unusable_what_its_answer_names_on_the_same_host() {
+    for (field, location, unusable) in [
+        ("content-location", "/a", true),
+        ("location", "/a", true),
+        ("content-location", "https://shop.nl/a", true),
+        ("content-location", "https://evil.nl/a", false),
+        ("content-location", "/b", false),
+    ] {
+        let shop = Shop::scripted(move |number, request| {
+            let response = Response::builder().header("cache-control", "max-age=60");
+            match request.method().as_str() {
+                "POST" => Some(response.header(field, location).body(full("done"))),
+                _ => Some(response.body(body(number))),
+            }
+        })
+        .await;
+        shop.see("/a").await;
+        shop.visit(get("shop.nl", "/form").method("POST")).await;
+        let expected = if unusable { "answer 3" } else { "answer 1" };
+        assert_eq!(shop.see("/a").await.text(), expected, "{field}: {location}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_post_is_stored_for_gets_if_it_says_it_is_that() {
+    for (location, cache_control, answer) in [
+        ("/a", "max-age=60", "answer 1"),
+        ("/b", "max-age=60", "answer 2"),
+        ("/a", "public", "answer 2"),
+    ] {
+        let shop = Shop::scripted(move |number, _| {
+            let response = Response::builder().header("cache-control", cache_control);
+            Some(response.header("content-location", location).body(body(number)))
+        })
+        .await;
+        assert_eq!(shop.visit(get("shop.nl", "/a").method("POST")).await.text(), "answer 1");
+        assert_eq!(shop.see("/a").await.text(), answer, "{location} {cache_control}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_freshens_what_it_agrees_with_and_ends_what_it_does_not() {
+    for (tag, expected, fetches) in [("\"v1\"", "answer 1", 2), ("\"v2\"", "answer 3", 3)] {
+        let shop = Shop::scripted(move |number, request| {
+            let tag = if request.method() == "HEAD" { tag } else { "\"v1\"" };
+            let response = Response::builder().header("cache-control", "max-age=60");
+            Some(response.header("etag", tag).body(body(number)))
+        })
+        .await;
+        shop.see("/").await;
+        shop.wait(61);
+        let head = shop.visit(get("shop.nl", "/").method("HEAD")).await;
+        assert_eq!((head.status, head.text()), (200, ""));
+        assert_eq!(shop.see("/").await.text(), expected, "{tag}");
+        assert_eq!(shop.fetches(), fetches, "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_asked_under_the_name_that_is_in_the_key() {
+    let shop = Shop::saying("max-age=60").await;
+    for host in ["Shop.NL", "shop.nl", "SHOP.nl"] {
+        let visit = get("shop.nl", "/").authority(host);
+        assert_eq!(shop.visit(visit).await.text(), "answer 1");
+    }
+    let seen = shop.upstream.only();
+    for name in ["host", "x-forwarded-host"] {
+        assert_eq!(seen.headers[name], "shop.nl", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_gives_freshness_to_upstreams_that_say_nothing() {
     let rules = vec![PageRule::new("/static/**", "public, max-age=60").unwrap()];
     let pages = Pages { rules, ..Pages::default() };
@@ -338,6 +488,7 @@ async fn a_body_that_breaks_off_is_not_stored() {
         // It may break off before the answer began.
         assert!(seen.status == 502 || seen.body.is_err(), "{seen:?}");
         assert!(seen.header("cache-status").contains("fwd=uri-miss"), "{seen:?}");
+        shop.wait(1);
     }
 }
 
