@@ -13,6 +13,8 @@ mod derive;
 mod fill;
 mod flight;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gate;
 mod last_good;
 mod listener;

@@ -5,6 +5,7 @@ mod admin;
 mod architecture;
 mod bucket;
 mod entry;
+mod freshening;
 mod gate;
 mod h2;
 mod harness;

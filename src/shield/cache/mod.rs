@@ -22,6 +22,8 @@ use memory::Memory;
 
 pub(crate) use absent::Why;
 pub(crate) use budget::{Budget, Reservation};
+#[cfg(fuzzing)]
+pub(crate) use disk::encode;
 pub(crate) use disk::{CHUNK_BYTES, Chunks, Disk, Entry, Record, Writer};
 pub use disk::{CheckedEntry, Damage, DiskConfig, DiskError, check_entry};
 pub use epochs::{Epoch, EpochNotKept, Epochs};

@@ -11,6 +11,8 @@ mod arrival;
 mod connection;
 mod framed;
 mod framing;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod proxied;
 mod roster;
 mod socket;

@@ -22,6 +22,7 @@ use crate::asset::Digest;
 use crate::semantics::freshen;
 use crate::semantics::freshness::Exchange;
 use crate::semantics::reuse::{Reuse, Terms};
+use crate::semantics::storable::Unstorable;
 use crate::semantics::vary::Selection;
 use crate::shield::body::{ResponseBody, empty};
 use crate::shield::cache::{Budget, ENTRY_BYTES, Reservation};
@@ -257,29 +258,39 @@ impl Pages {
         if freshen::freshens(newer, &[&page.head.fields]).is_empty() {
             return None;
         }
-        Some(self.freshened(sortie, page, newer, exchange))
+        self.freshened(sortie, page, newer, exchange)
     }
 
+    /// The same where it is known to be about `page`. `None`: what it says is not
+    /// for others, or with it the response may not be stored, and is no longer.
     pub(crate) fn freshened(
         &self,
         sortie: &Sortie,
         page: &Arc<StoredPage>,
         newer: &HeaderMap,
         exchange: Exchange,
-    ) -> Arc<StoredPage> {
+    ) -> Option<Arc<StoredPage>> {
         let status = page.head.status;
         let fields = freshen::freshened(&page.head.fields, newer, exchange.received);
         let terms = Terms::of(status, &fields, sortie.rule.as_ref(), exchange);
+        match sortie.may_keep(status, &fields, &terms) {
+            Ok(()) => {}
+            // It was for one visitor alone and leaves what is there as it was.
+            Err(Unstorable::Authorization) => return None,
+            Err(_) => {
+                self.shelf.forget(&sortie.key, page);
+                return None;
+            }
+        }
         let mut head = sortie.head(status, &fields, terms, exchange);
         head.part = page.head.part;
-        let withheld = head.terms.directives.no_store;
         let fresh = Arc::new(page.with(head));
-        let kept = !withheld && self.shelf.put(&sortie.key, Arc::clone(&fresh));
+        let kept = self.shelf.put(&sortie.key, Arc::clone(&fresh));
         // What takes the very place of the old one has removed it already.
-        if withheld || (kept && !same_place(page, &fresh)) {
+        if kept && !same_place(page, &fresh) {
             self.shelf.forget(&sortie.key, page);
         }
-        fresh
+        Some(fresh)
     }
 
     /// Collects a body, which others read meanwhile, and stores it.

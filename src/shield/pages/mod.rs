@@ -165,8 +165,8 @@ impl Pages {
         let found = self.find(&sortie, now).await;
         let wants = RequestDirectives::of(&visit.forwarded);
         let page = candidate(&visit, &found);
-        let (stale, reason) = match choose(page.as_ref(), &found, &wants, now) {
-            Choice::Serve(page) if is_for_origin(&visit, &page) => (None, Forward::Request),
+        let choice = choose(page.as_ref(), &found, &wants, now);
+        let (stale, reason) = match under_conditions(choice, &visit, &wants) {
             Choice::Serve(page) => return Ok(hit(visit, &page, now, None)),
             Choice::ServeStale { page, behind } => {
                 if behind && self.shelf.failed(&sortie.key, now).is_none() {
@@ -185,7 +185,7 @@ impl Pages {
         };
         match (self.shelf.failed(&sortie.key, now), &stale) {
             (Some(fault), Some((page, reuse)))
-                if excuses(fault, *reuse) && !is_for_origin(&visit, page) =>
+                if excuses(fault, page, *reuse) && !is_for_origin(&visit, page) =>
             {
                 return Ok(hit(visit, page, now, Some("stale-if-error")));
             }
@@ -322,14 +322,24 @@ fn candidate(visit: &Visit, found: &Found) -> Option<Arc<StoredPage>> {
     found.page.clone().or_else(|| found.parts.iter().find(holds).cloned())
 }
 
-/// Whether a stored response may answer although the upstream gave none
-/// (RFC 9111 §4.2.4). One that was never fresh was not meant for others; and
-/// that the upstream has too much to do is an answer of its own kind.
-fn stands_in(page: &StoredPage, reuse: Reuse, error: &StorefrontError) -> bool {
-    match error {
-        StorefrontError::Busy => reuse.answers_instead_of(StatusCode::SERVICE_UNAVAILABLE),
-        _ => reuse.answers_disconnected() && !page.head.terms.freshness.lifetime.is_zero(),
+/// What to do when only the origin can tell if the request's conditions hold:
+/// then nothing stored answers, be it fresh or excused.
+fn under_conditions(choice: Choice, visit: &Visit, wants: &RequestDirectives) -> Choice {
+    match choice {
+        Choice::Serve(page) | Choice::ServeStale { page, .. } if is_for_origin(visit, &page) => {
+            if wants.only_if_cached {
+                Choice::Refuse
+            } else {
+                Choice::Fetch(Forward::Request)
+            }
+        }
+        choice => choice,
     }
+}
+
+/// Whether a stored response may answer although the upstream gave none.
+fn stands_in(page: &StoredPage, reuse: Reuse, error: &StorefrontError) -> bool {
+    excuses(error.fault(), page, reuse)
 }
 
 /// Whether only the origin can tell if the request's conditions hold.
@@ -379,11 +389,15 @@ fn forwarded(
     CacheStatus { source: Source::Forwarded { reason, status, stored, collapsed }, ttl, detail }
 }
 
-/// Whether a response may answer although it is stale, after this failure.
-fn excuses(fault: Fault, reuse: Reuse) -> bool {
+/// Whether a response may answer although it is stale, after this failure
+/// (RFC 9111 §4.2.4). One that was never fresh was not meant for others; and
+/// that the upstream has too much to do is an answer of its own kind.
+fn excuses(fault: Fault, page: &StoredPage, reuse: Reuse) -> bool {
     match fault {
-        Fault::Throttled => reuse.answers_instead_of(StatusCode::SERVICE_UNAVAILABLE),
-        _ => reuse.answers_disconnected(),
+        Fault::Throttled | Fault::Overloaded => {
+            reuse.answers_instead_of(StatusCode::SERVICE_UNAVAILABLE)
+        }
+        _ => reuse.answers_disconnected() && !page.head.terms.freshness.lifetime.is_zero(),
     }
 }
 

@@ -5,7 +5,7 @@ use http::header::{
     IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
 };
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body as _;
 use url::Url;
 
@@ -81,6 +81,26 @@ impl Sortie {
         let private = ResponseDirectives::of(not_modified).private == Scope::All;
         // Nor what says that nobody can tell whom it is for.
         cookie || private || Vary::of(not_modified).is_err()
+    }
+
+    /// Whether the answer to a GET may be stored that freshening gave these
+    /// fields. What a 304 adds is a part of the response to this request, and as
+    /// strictly judged as the whole (RFC 9111 §3).
+    pub(crate) fn may_keep(
+        &self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        terms: &Terms,
+    ) -> Result<(), Unstorable> {
+        may_store(&Candidate {
+            method: &Method::GET,
+            target: &self.target,
+            request: &self.forwarded,
+            status,
+            response: fields,
+            directives: &terms.directives,
+            freshness: &terms.freshness,
+        })
     }
 
     /// What is to be stored of a response, or why nothing is.

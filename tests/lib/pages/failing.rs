@@ -82,6 +82,24 @@ async fn an_upstream_that_is_down_is_left_alone_and_hits_are_none_the_worse() {
 }
 
 #[tokio::test]
+async fn what_was_never_fresh_answers_for_nobody_while_its_uri_fails() {
+    let up = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&up);
+    let shop = Shop::scripted(move |number, _| {
+        let response =
+            Response::builder().header("cache-control", "max-age=0").header("etag", "\"a\"");
+        switch.load(Ordering::Relaxed).then(|| response.body(body(number)))
+    })
+    .await;
+    assert_eq!(shop.see("/").await.status, 200);
+    up.store(false, Ordering::Relaxed);
+    for attempt in ["that is forwarded", "a moment later"] {
+        assert_eq!(shop.see("/").await.status, 502, "{attempt}");
+    }
+    assert_eq!(shop.fetches(), 2);
+}
+
+#[tokio::test]
 async fn an_upload_that_is_hung_up_on_does_not_make_an_upstream_down() {
     let shop = Shop::scripted(|_, request| {
         (request.method() == "GET").then(|| Response::builder().body(full("ok")))

@@ -258,16 +258,17 @@ fn slice(bytes: &[u8], start: u64, end: u64) -> Option<&[u8]> {
     bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
 }
 
-#[cfg(test)]
-pub(super) fn encode(key: &[u8], meta: &[u8], body: &[u8], nonce: Nonce, epoch: u64) -> Vec<u8> {
+/// An entry as a whole, for those who change its bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn encode(key: &[u8], meta: &[u8], body: &[u8], nonce: Nonce, epoch: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (index, chunk) in body.chunks(CHUNK_BYTES as usize).enumerate() {
         bytes.extend_from_slice(seal_chunk(&nonce, index as u64, chunk).as_bytes());
         bytes.extend_from_slice(chunk);
     }
     let footer = Footer {
-        key_bytes: u32::try_from(key.len()).unwrap(),
-        meta_bytes: u32::try_from(meta.len()).unwrap(),
+        key_bytes: u32::try_from(key.len()).unwrap_or(u32::MAX),
+        meta_bytes: u32::try_from(meta.len()).unwrap_or(u32::MAX),
         body_bytes: body.len() as u64,
         epoch,
         stored_at: 0,

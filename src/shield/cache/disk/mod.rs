@@ -33,6 +33,8 @@ use sweep::Sweeper;
 use tier::{Dropped, Tier};
 
 pub(crate) use format::CHUNK_BYTES;
+#[cfg(fuzzing)]
+pub(crate) use format::encode;
 pub use format::{CheckedEntry, Damage, check_entry};
 pub(crate) use ledger::Ledger;
 pub(crate) use read::{Chunks, Entry};

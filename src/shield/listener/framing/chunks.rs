@@ -1,6 +1,8 @@
 //! The end of a body in chunks (RFC 9112 §7.1), found by its grammar alone:
 //! no whitespace, no line feed without a carriage return, bounded extensions.
 
+use super::head::is_token;
+
 /// Bytes of all extensions of a body's chunks, and of its trailers.
 const EXTRA_MAX: usize = 16 * 1024;
 /// Hexadecimal digits of a chunk's size.
@@ -25,6 +27,7 @@ enum At {
     ContentLf,
     /// At the beginning of a trailer's line.
     Line,
+    TrailerName,
     Trailer,
     TrailerEnd,
     LastLf,
@@ -86,7 +89,12 @@ impl Chunks {
             }
             (At::Line, b'\r') => Ok(At::LastLf),
             (At::Trailer, b'\r') => Ok(At::TrailerEnd),
-            (At::Line | At::Trailer, _) => self.extra(byte, At::Trailer),
+            (At::TrailerName, b':') => self.extra(byte, At::Trailer),
+            // hyper ends the connection over a line that is no field, and what
+            // is behind it would be framed here and read by nobody.
+            (At::Line | At::TrailerName, _) if !is_token(&[byte]) => Err(Malformed),
+            (At::Line | At::TrailerName, _) => self.extra(byte, At::TrailerName),
+            (At::Trailer, _) => self.extra(byte, At::Trailer),
             (At::TrailerEnd, b'\n') => Ok(At::Line),
             (At::LastLf, b'\n') => Ok(At::Done),
             _ => Err(Malformed),
@@ -147,6 +155,10 @@ mod tests {
             ("1\r\naX\n0\r\n\r\n", Err(Malformed)),
             ("0\r\nX: y\n\r\n", Err(Malformed)),
             ("0\r\n\rX", Err(Malformed)),
+            ("0\r\nX\r\n\r\n", Err(Malformed)),
+            ("0\r\n: y\r\n\r\n", Err(Malformed)),
+            ("0\r\nX : y\r\n\r\n", Err(Malformed)),
+            ("0\r\nX:\r\n\r\n", Ok(Some(9))),
             (&long, Err(Malformed)),
         ] {
             assert_eq!(end_of(body.as_bytes()), end, "{:?}", &body[..body.len().min(40)]);

@@ -162,7 +162,7 @@ fn has_control(value: &[u8]) -> bool {
 }
 
 /// RFC 9110 §5.6.2.
-fn is_token(name: &[u8]) -> bool {
+pub(super) fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 

@@ -115,6 +115,12 @@ impl Framing {
         matches!(self.at, At::Upgrade)
     }
 
+    /// Whether what follows begins with a head.
+    #[cfg(fuzzing)]
+    pub(super) fn is_before_head(&self) -> bool {
+        matches!(self.at, At::Opening | At::Head(_))
+    }
+
     /// The response to a request that might have ended the protocol is known.
     pub(super) fn answered(&mut self, upgraded: bool) {
         if matches!(self.at, At::Upgrade) {
