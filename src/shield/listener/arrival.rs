@@ -48,6 +48,8 @@ pub(super) enum Turned {
     Proxy,
     /// No handshake came about.
     Handshake,
+    /// Too many handshakes began behind it.
+    Crowded,
     /// The visitor holds as many connections as one may.
     Unadmitted(Unadmitted),
 }
@@ -105,10 +107,105 @@ async fn shake_hands(tls: &Tls, stream: TcpStream) -> Result<Arrived, Turned> {
         tracing::debug!(%error, "no TLS handshake");
         Turned::Handshake
     };
-    let permit = tls.handshakes.acquire().await.map_err(|_| Turned::Handshake)?;
-    let stream = tls.acceptor().accept(stream).await.map_err(failed)?;
-    drop(permit);
+    let handshake = tls.handshakes.begin();
+    let agreed = handshake.wait_for(tls.acceptor().accept(stream)).await;
+    let stream = agreed.ok_or(Turned::Crowded)?.map_err(failed)?;
+    drop(handshake);
     let name = stream.get_ref().1.server_name();
     let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
     Ok(Arrived::Secure(Box::new(stream), Secure { name }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use futures_util::FutureExt as _;
+    use metrics::Gauge;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+    use tokio_rustls::TlsConnector;
+
+    use super::super::handshakes::HANDSHAKES_MAX;
+    use super::super::roster::Roster;
+    use super::super::vigil::Patience;
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn entry(proxy_protocol: bool, with_tls: bool) -> Entry {
+        let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lib/tls"));
+        let tls = Tls::read(&place.join("one.cert.pem"), &place.join("one.key.pem")).unwrap();
+        let tls = with_tls.then(|| Arc::new(tls));
+        Entry { proxy_protocol, tls, ..Entry::default() }
+    }
+
+    /// A connection that was accepted from a trusted proxy, and its other end.
+    async fn accepted() -> (TcpStream, TcpStream, Slot) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let patience = Patience { head: LIMIT, idle: 3 * LIMIT, write: 3 * LIMIT };
+        let trusted = vec!["127.0.0.0/8".parse::<ipnet::IpNet>().unwrap()];
+        let roster = Roster::new(2, 2, trusted, patience, Gauge::noop());
+        let slot = roster.admit(peer.ip(), Instant::now()).unwrap();
+        (client, stream, slot)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_before_http_is_waited_for_as_long_as_for_a_head() {
+        for (proxied, secure, sent) in [
+            (false, true, &b""[..]),
+            (false, true, &[22, 3, 1, 2, 0, 1]),
+            (true, false, b""),
+            (true, false, b"PROXY TCP4 192.0.2.1 "),
+            (true, false, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"),
+            (true, true, b"PROXY UNKNOWN\r\n"),
+        ] {
+            let (mut client, stream, mut slot) = accepted().await;
+            client.write_all(sent).await.unwrap();
+            let began = Instant::now();
+            let turned = entry(proxied, secure).arrive(stream, &mut slot, LIMIT).await;
+            assert!(matches!(turned, Err(Turned::Late)), "{sent:?}");
+            assert_eq!(began.elapsed().as_secs(), 5, "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn visitors_shake_hands_while_as_many_as_may_have_begun_and_stopped() {
+        let entry = entry(false, true);
+        let tls = entry.tls.as_ref().unwrap();
+        let (_silent, stream, mut slot) = accepted().await;
+        let first = entry.arrive(stream, &mut slot, 100 * LIMIT);
+        let mut first = std::pin::pin!(first);
+        assert!(first.as_mut().now_or_never().is_none());
+        let _others: Vec<_> = (1..HANDSHAKES_MAX).map(|_| tls.handshakes.begin()).collect();
+        assert!(first.as_mut().now_or_never().is_none());
+
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots())
+            .with_no_client_auth();
+        let (visitor, stream, mut slot) = accepted().await;
+        let name = ServerName::try_from("shop.example.nl").unwrap();
+        let connecting = TlsConnector::from(Arc::new(client)).connect(name, visitor);
+        let arriving = entry.arrive(stream, &mut slot, 100 * LIMIT);
+        let (connected, arrived) = tokio::join!(connecting, arriving);
+        assert!(connected.is_ok() && matches!(arrived, Ok(Arrived::Secure(..))));
+        assert!(matches!(first.await, Err(Turned::Crowded)), "the oldest made room");
+    }
+
+    fn roots() -> RootCertStore {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lib/tls/one.cert.pem");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(path).unwrap()).unwrap();
+        roots
+    }
 }

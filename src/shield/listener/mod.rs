@@ -10,6 +10,7 @@ mod arrival;
 mod connection;
 mod framed;
 mod framing;
+mod handshakes;
 mod proxied;
 mod roster;
 mod socket;
@@ -217,6 +218,7 @@ fn reason(turned: &Turned) -> &'static str {
         Turned::Late => "slow-head",
         Turned::Proxy => "proxy-protocol",
         Turned::Handshake => "tls-handshake",
+        Turned::Crowded => "tls-handshakes",
         Turned::Unadmitted(Unadmitted::Full) => "connections",
         Turned::Unadmitted(Unadmitted::PeerFull) => "connections-of-peer",
     }

@@ -9,12 +9,9 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-/// Handshakes at the same time: they cost more than anything else a stranger
-/// can ask for.
-pub(super) const HANDSHAKES_MAX: usize = 256;
+use super::handshakes::Handshakes;
 
 /// A certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +31,18 @@ pub enum TlsError {
     #[error("no certificate in `{}`: it must hold the chain, the site's own first", .0.display())]
     NoCertificate(PathBuf),
     /// The two do not belong together, or rustls knows no such key.
-    #[error("the certificate and the key cannot be used together")]
-    Unusable(#[source] rustls::Error),
+    #[error(
+        "the key in `{}` cannot be used with the certificate in `{}`: give the two that were \
+         issued together", .key.display(), .certificate.display()
+    )]
+    Unusable {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
 }
 
 /// A certificate and its key, and the handshakes under way with them.
@@ -44,7 +51,7 @@ pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     current: ArcSwap<ServerConfig>,
-    pub(super) handshakes: Semaphore,
+    pub(super) handshakes: Handshakes,
 }
 
 impl Tls {
@@ -54,7 +61,7 @@ impl Tls {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             current: ArcSwap::from_pointee(config(certificate, key)?),
-            handshakes: Semaphore::new(HANDSHAKES_MAX),
+            handshakes: Handshakes::default(),
         })
     }
 
@@ -83,12 +90,17 @@ fn config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         return Err(TlsError::NoCertificate(certificate.to_owned()));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable("private key", key))?;
+    let unusable = |source| TlsError::Unusable {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Unusable)?
+        .map_err(unusable)?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(TlsError::Unusable)?;
+        .map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
     Ok(config)
