@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use super::admin;
-use super::body::{RequestBody, ResponseBody, Unstalled, empty};
+use super::body::{BodyStalled, BoxError, RequestBody, ResponseBody, Unstalled, empty};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
 use super::listener::{Endings, Entry, Listener, Peer, Trusted};
@@ -109,9 +109,10 @@ where
             let labels = [("reason", refusal.reason())];
             metrics.counter("awning_rejected_total", &labels).increment(1);
         }
+        let body = bounded(request.into_body(), &metrics);
         async move {
             let response = match admitted {
-                Ok(gated) => respond(settings, gated, bounded(request.into_body())).await,
+                Ok(gated) => respond(settings, gated, body).await,
                 Err(refusal) => refusal.response(version),
             };
             Ok::<_, Infallible>(response.map(axum::body::Body::new))
@@ -122,11 +123,19 @@ where
 
 /// A body whose sender may not be silent, or slow, for long. Most requests have none, and
 /// then there is nothing to watch.
-fn bounded(body: axum::body::Body) -> RequestBody {
+fn bounded(body: axum::body::Body, metrics: &Arc<Metrics>) -> RequestBody {
     if body.is_end_stream() {
         return empty();
     }
-    Unstalled::new(body, BODY_SILENCE_MAX).paced(BODY_BYTES_PER_SECOND).boxed_unsync()
+    let metrics = Arc::clone(metrics);
+    let counted = move |error: BoxError| {
+        if error.is::<BodyStalled>() {
+            metrics.counter("awning_rejected_total", &[("reason", "slow-body")]).increment(1);
+        }
+        error
+    };
+    let body = Unstalled::new(body, BODY_SILENCE_MAX).paced(BODY_BYTES_PER_SECOND);
+    body.map_err(counted).boxed_unsync()
 }
 
 fn admit(
@@ -237,5 +246,22 @@ async fn drain(endings: &Endings, limit: Duration) {
         endings.abrupt.cancel();
         // A task that does not yield even now is left to the runtime.
         let _ = timeout(ABORT, endings.tasks.wait()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_counted() {
+        let metrics = Arc::default();
+        let silent = futures_util::stream::pending::<Result<bytes::Bytes, BoxError>>();
+        let body = bounded(axum::body::Body::from_stream(silent), &metrics);
+        let began = Instant::now();
+        assert!(body.collect().await.is_err());
+        assert_eq!(began.elapsed(), BODY_SILENCE_MAX);
+        let text = metrics.render();
+        assert!(text.contains(r#"awning_rejected_total{reason="slow-body"} 1"#), "{text}");
     }
 }
