@@ -150,3 +150,28 @@ async fn first_of(ready: &UnixDatagram, child: &mut Child) -> std::io::Result<Op
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_never_ready_is_ended_after_a_minute() {
+        let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = sockets[0].local_addr().unwrap();
+        let handover = Handover {
+            asked: signal(SignalKind::user_defined2()).unwrap(),
+            program: "/bin/sleep".into(),
+            arguments: vec!["1000".into()],
+            sockets: sockets.map(OwnedFd::from),
+        };
+        let began = Instant::now();
+        let error = handover.hand_over().await.unwrap_err();
+        assert!(format!("{error:#}").contains("was not ready after 60s"), "{error:#}");
+        assert_eq!(began.elapsed().as_secs(), 60);
+        drop(handover);
+        assert!(TcpListener::bind(address).is_ok(), "nobody holds the sockets any more");
+    }
+}

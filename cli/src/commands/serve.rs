@@ -1,6 +1,7 @@
 //! `awning serve`: the shield, from the configuration.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the releases of a process that takes over may take to be read.
 const RELEASES_MAX: Duration = Duration::from_secs(30);
+
+/// The same where all of them were kept on disk: then a bucket that cannot be
+/// read does not stand in the way of a restart.
+const KEPT_RELEASES_MAX: Duration = Duration::from_secs(5);
 
 /// Connections that may wait to be accepted; the usual 128 is short for a burst.
 const BACKLOG: u32 = 1024;
@@ -91,6 +96,7 @@ impl Serve {
 
         let (shutdown, tokens) = (CancellationToken::new(), served.tokens.clone());
         let leaving = CancellationToken::new();
+        let left = Arc::clone(&shield);
         let entry = Entry {
             proxy_protocol: served.proxy_protocol,
             tls: tls.clone(),
@@ -113,6 +119,7 @@ impl Serve {
             shutdown.run_until_cancelled(async {
                 handover.done().await;
                 leaving.cancel();
+                left.leave_disk().await;
             }),
             shutdown.run_until_cancelled(async {
                 signals.received().await;
@@ -125,9 +132,14 @@ impl Serve {
 
 /// Reads what the process before serves already.
 async fn read_releases(shield: &Shield) -> anyhow::Result<()> {
-    let read = timeout(RELEASES_MAX, shield.refresh()).await;
+    let mut reading = pin!(shield.refresh());
+    let read = timeout(KEPT_RELEASES_MAX, reading.as_mut()).await;
+    if read.is_err() && !shield.readiness().ready {
+        // What is lacking then is told below.
+        let _ = timeout(RELEASES_MAX - KEPT_RELEASES_MAX, reading).await;
+    }
     let lacking = shield.readiness().reasons;
-    if read.is_err() || !lacking.is_empty() {
+    if !lacking.is_empty() {
         let reasons: Vec<_> = lacking.into_iter().map(|lacking| lacking.reason).collect();
         bail!("the releases could not be read: {}", reasons.join("; "));
     }
