@@ -10,6 +10,11 @@ use tokio_rustls::server::TlsStream;
 /// What the kernel may hold of a response that nobody takes. Linux doubles
 /// the number it is given; unset, it may grow to megabytes a connection.
 const SEND_BUFFER: usize = 128 * 1024;
+/// What may wait to be sent before there is room for more. Without it the
+/// kernel says so only when a third of its buffer is free, and a reader who is
+/// slow looks like one who takes nothing.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
 /// A peer that vanished is noticed after about this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -20,6 +25,8 @@ pub(super) fn configure(stream: &TcpStream, unacknowledged_max: Duration) -> io:
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(unacknowledged_max))?;
     #[cfg(not(target_os = "linux"))]
