@@ -69,7 +69,7 @@ impl ObjectKey {
     /// The key of the asset object with this public name, whatever its shape:
     /// inputs that were fingerprinted by another tool keep their names.
     pub fn of_public_name(path: &AssetPath) -> Self {
-        Self(format!("{OBJECTS}{path}").into())
+        Self([OBJECTS, path.as_str()].concat().into())
     }
 
     /// The fingerprint in the name, if the name has one.

@@ -70,7 +70,8 @@ impl Mount {
     pub fn asset_path(&self, url_path: &str) -> Option<AssetPath> {
         let inside = url_path.strip_prefix(self.path())?;
         let decoded = percent_decode_str(inside).decode_utf8().ok()?;
-        if decoded.matches('/').count() != inside.matches('/').count() {
+        let decodes = matches!(decoded, Cow::Owned(_));
+        if decodes && decoded.matches('/').count() != inside.matches('/').count() {
             return None;
         }
         AssetPath::parse(&decoded).ok()

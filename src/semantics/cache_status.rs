@@ -2,12 +2,15 @@
 //!
 //! `hit` and `fwd` exclude each other by type, so no answer can claim both.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The field's name.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Characters of most values; one with all members that there are has more.
+const TEXT: usize = 48;
 
 /// Characters of a key that a response shows.
 const KEY_MAX: usize = 512;
@@ -99,7 +102,7 @@ impl CacheStatus {
 
     /// The same with the cache key in it (RFC 9211 §2.7), for who debugs.
     /// Characters that no string may hold are left out of the key, and it ends
-    /// after [`KEY_MAX`] of them.
+    /// after 512 of them.
     pub fn append_with_key(&self, response: &mut HeaderMap, key: &str) {
         let mut text = format!("{self}; key=\"");
         for c in key.chars().filter(|c| matches!(c, ' '..='~')).take(KEY_MAX) {
@@ -115,9 +118,11 @@ impl CacheStatus {
 
     /// The field's value.
     pub fn to_header(&self) -> HeaderValue {
-        // The rendering holds tokens and digits only, so it is always a value.
-        HeaderValue::from_str(&self.to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("awning"))
+        let mut text = String::with_capacity(TEXT);
+        // A string takes whatever is written to it, and this holds tokens and
+        // digits only, so it is always a value.
+        let written = write!(text, "{self}").ok().and_then(|()| HeaderValue::from_str(&text).ok());
+        written.unwrap_or(HeaderValue::from_static("awning"))
     }
 }
 

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use http::header::{CONNECTION, TRAILER};
 use http::{HeaderMap, HeaderName};
 
-/// Fields that are never stored (RFC 9111 §3.1, RFC 9110 §7.6.1): those of one
-/// connection, and those of a proxy's own authentication.
+/// Fields that are neither stored nor passed on (RFC 9111 §3.1, RFC 9110
+/// §7.6.1): those of one connection, and those of a proxy's own authentication.
 const OF_CONNECTION: [HeaderName; 11] = [
     CONNECTION,
     HeaderName::from_static("http2-settings"),
@@ -25,9 +25,10 @@ const OF_CONNECTION: [HeaderName; 11] = [
 /// them (RFC 9110 §7.6.1).
 ///
 /// Without them a stored response would be fresh, shared or decoded in ways
-/// that its origin did not allow.
-const FOR_ALL: &str = "age awning-cache-control cache-control cdn-cache-control content-encoding \
-     content-length content-range content-type date etag expires last-modified set-cookie vary";
+/// that its origin did not allow, and a request would be another visitor's.
+const FOR_ALL: &str = "age authorization awning-cache-control cache-control cdn-cache-control \
+     content-encoding content-length content-range content-type cookie date etag expires host \
+     last-modified range set-cookie trailer vary";
 
 /// The members of a list field, lines joined, without quoted commas being
 /// taken for separators. Empty members are left out (RFC 9110 §5.6.1.2).
@@ -55,13 +56,16 @@ pub fn split(line: &str) -> impl Iterator<Item = &str> {
     parts.map(|part| part.trim_matches([' ', '\t'])).filter(|part| !part.is_empty())
 }
 
-/// Whether a response's field belongs to its connection and to nobody else.
+/// Whether a message's field belongs to its connection and to nobody else.
 /// `headers` are all fields of the message, as received.
 pub fn is_of_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
     OF_CONNECTION.contains(name) || is_nominated(headers, name)
 }
 
 fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
+    if !headers.contains_key(CONNECTION) {
+        return false;
+    }
     if FOR_ALL.split(' ').any(|other| other == name.as_str()) {
         return false;
     }
@@ -92,6 +96,16 @@ fn end_of_quoted(bytes: &[u8], start: usize) -> Option<usize> {
             _ => at += 1,
         }
     }
+}
+
+/// Header fields out of a table, for the tests of all rules.
+#[cfg(test)]
+pub(super) fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in list {
+        headers.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    headers
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ mod tests {
             size: 0,
         };
         let (pieces, fill_epoch, stored_at) = (Box::default(), Epoch::default(), UNIX_EPOCH);
-        let stored = StoredResponse { head, object, pieces, fill_epoch, stored_at };
+        let stored = StoredResponse::new(head, object, pieces, fill_epoch, stored_at);
         Known::Stored(Arc::new(stored))
     }
 

@@ -33,7 +33,7 @@ impl Shield {
     pub(super) async fn deliver(
         &self,
         request: &GatedRequest,
-        all: Vec<Wanted>,
+        all: &[Wanted],
         policy: &Policy,
     ) -> Delivered {
         let mut last: Failed = (Fault::NotFound, None);
@@ -74,19 +74,23 @@ impl Shield {
     ) -> Result<Delivered, Failed> {
         let now = self.clock.now();
         let mut known = self.cache.lookup(&wanted.key, now);
+        // What follows is large, and most requests need none of it: they do not
+        // carry it along.
         if let (Known::Nothing, Some(fill)) = (&known, &self.fill) {
-            known = match fill.recall(wanted, now).await {
+            known = match Box::pin(fill.recall(wanted, now)).await {
                 Recalled::Nothing => Known::Nothing,
                 Recalled::Stored(stored) => Known::Stored(stored),
                 Recalled::Kept(kept) => {
-                    return self.kept(request, policy, &kept, now).await;
+                    return Box::pin(self.kept(request, policy, &kept, now)).await;
                 }
             };
         }
         match decide(known, wanted, now) {
             Decision::Serve(stored) => Ok(hit(request, policy, &stored, now)),
             Decision::Refuse(fault) => Err((fault, None)),
-            Decision::Fetch(reason) => self.fetch(request, wanted, policy, reason, now).await,
+            Decision::Fetch(reason) => {
+                Box::pin(self.fetch(request, wanted, policy, reason, now)).await
+            }
         }
     }
 
@@ -159,8 +163,8 @@ impl Shield {
         let status = CacheStatus::hit(policy.ttl(age));
         let window = spool::window(&self.cache.budget, request).await;
         let window = window.map_err(|fault| (fault, None))?;
-        let head = &kept.head;
-        let answer = Answer { request, policy, head, status: status.clone(), age: Some(age) };
+        let (head, written, age) = (&kept.head, None, Some(age));
+        let answer = Answer { request, policy, head, written, status: status.clone(), age };
         let sent = delivery(request, policy, head);
         let body = |range| spool::body(kept.body.clone(), None, range, window.clone());
         Ok((answer.respond(sent, body), status))
@@ -175,8 +179,8 @@ impl Shield {
         status: CacheStatus,
     ) -> Result<Delivered, Fault> {
         let window = spool::window(&self.cache.budget, request).await?;
-        let head = &spool.head;
-        let answer = Answer { request, policy, head, status: status.clone(), age: None };
+        let (head, written, age) = (&spool.head, None, None);
+        let answer = Answer { request, policy, head, written, status: status.clone(), age };
         let sent = delivery(request, policy, head);
         let body =
             |range| spool::body(spool.body.clone(), Some(spool.ready()), range, window.clone());
@@ -215,8 +219,9 @@ pub(super) fn whole(
     status: CacheStatus,
     age: Option<Duration>,
 ) -> Delivered {
-    let answer = Answer { request, policy, head: &stored.head, status: status.clone(), age };
-    let sent = delivery(request, policy, &stored.head);
+    let (head, written) = (&stored.head, Some(&stored.written));
+    let answer = Answer { request, policy, head, written, status: status.clone(), age };
+    let sent = delivery(request, policy, head);
     (answer.respond(sent, |range| pass_on::stored(stored, range)), status)
 }
 
@@ -227,7 +232,8 @@ fn arriving(
     flight: Flight,
     status: CacheStatus,
 ) -> Delivered {
-    let answer = Answer { request, policy, head, status: status.clone(), age: None };
+    let (written, age) = (None, None);
+    let answer = Answer { request, policy, head, written, status: status.clone(), age };
     let sent = delivery(request, policy, head);
     (answer.respond(sent, |range| pass_on::flight(flight.clone(), range)), status)
 }

@@ -49,6 +49,8 @@ impl Fill {
     pub(crate) async fn fly(self: Arc<Self>, wanted: Wanted, takeoff: Takeoff) {
         let end = match self.fetch(&wanted, &takeoff).await {
             Ok(end) => end,
+            // To a key that may not list, a store does not say what is missing.
+            Err(Fault::Denied) if wanted.published.is_none() => Progress::Failed(Fault::NotFound),
             Err(fault) => Progress::Failed(fault),
         };
         match &end {
@@ -198,13 +200,8 @@ impl Fill {
         object: Digest,
         pieces: Vec<Bytes>,
     ) -> StoredResponse {
-        StoredResponse {
-            head,
-            object,
-            pieces: pieces.into(),
-            fill_epoch: arrival.takeoff.epoch,
-            stored_at: self.clock.now(),
-        }
+        let (epoch, now) = (arrival.takeoff.epoch, self.clock.now());
+        StoredResponse::new(head, object, pieces.into(), epoch, now)
     }
 
     /// The next who asks is not the next whom the bucket has to answer.

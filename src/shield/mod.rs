@@ -16,6 +16,7 @@ mod forward;
 pub mod gate;
 mod last_good;
 mod listener;
+mod listing;
 pub mod metrics;
 mod multipart;
 pub mod origin;
@@ -78,7 +79,7 @@ use site::Site;
 pub use cache::{
     CheckedEntry, Damage, DiskConfig, DiskError, Epoch, EpochNotKept, Epochs, check_entry,
 };
-pub use listener::{Entry, Tls, TlsError, Tunnel};
+pub use listener::{Answering, Entry, Tls, TlsError, Tunnel};
 pub use release::{ChannelRefresh, RefreshOutcome, RefreshReport, ReleaseSnapshot};
 pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;
@@ -335,8 +336,9 @@ impl Shield {
         // Taken once: everything of this answer is of the same releases.
         let releases = settings.channels.releases();
         match route(site, &releases, &request) {
-            Target::Asset(wanted, policy) => self.deliver(&request, wanted, &policy).await,
-            Target::Storefront => self.storefront(site, request, body, &releases).await,
+            Target::Asset(wanted, policy) => self.deliver(&request, &wanted, &policy).await,
+            // Large, and not to be carried along by requests for assets.
+            Target::Storefront => Box::pin(self.storefront(site, request, body, &releases)).await,
             Target::Redirect(location) => {
                 let status = CacheStatus::generated("redirect");
                 (respond::redirect(location, &status), status)

@@ -20,10 +20,17 @@ use crate::asset::Blake3;
 
 /// The bytes of a stored response between two offsets, both included.
 pub(crate) fn stored(stored: &StoredResponse, range: Option<(u64, u64)>) -> ResponseBody {
-    let Some((first, last)) = range else { return empty() };
+    range.map_or_else(empty, |(first, last)| pieces(&stored.pieces, first, last))
+}
+
+/// The bytes of a body in memory between two offsets, both included.
+pub(crate) fn pieces(pieces: &[Bytes], first: u64, last: u64) -> ResponseBody {
     let mut cut = Cut::new(first, last);
+    if let [whole] = pieces {
+        return full(cut.of(whole));
+    }
     let parts: Vec<Bytes> =
-        stored.pieces.iter().map(|piece| cut.of(piece)).filter(|part| !part.is_empty()).collect();
+        pieces.iter().map(|piece| cut.of(piece)).filter(|part| !part.is_empty()).collect();
     match <[Bytes; 1]>::try_from(parts) {
         Ok([part]) => full(part),
         Err(parts) => body(stream::iter(parts.into_iter().map(Ok))),

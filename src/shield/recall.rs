@@ -95,7 +95,8 @@ impl Fill {
             head.as_page(&bytes);
         }
         let pieces = keep(bytes, share).into();
-        let stored = Arc::new(StoredResponse { head, object, pieces, fill_epoch, stored_at });
+        let stored = StoredResponse::new(head, object, pieces, fill_epoch, stored_at);
+        let stored = Arc::new(stored);
         self.cache.put(wanted.key.clone(), Arc::clone(&stored));
         Some(Recalled::Stored(stored))
     }

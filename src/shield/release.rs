@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::listing::{Answers, Listing};
 use crate::asset::{AssetPath, KeyLayout, ObjectKey};
 use crate::manifest::{
     ACTIVATION_BYTES_MAX, Activation, ActivationError, Channel, Entry, MANIFEST_BYTES_MAX,
@@ -34,7 +35,7 @@ pub struct ReleaseSnapshot {
     /// Its assets.
     pub manifest: Arc<Manifest>,
     /// The assets by the object that holds them.
-    by_object: HashMap<ObjectKey, AssetPath>,
+    by_object: HashMap<ObjectKey, Listing>,
 }
 
 /// The releases of all channels at one instant, by the channel's number.
@@ -130,13 +131,29 @@ impl RefreshError {
 impl ReleaseSnapshot {
     /// Takes a manifest as the content of `release`.
     pub fn new(release: ReleaseId, manifest: Manifest) -> Self {
-        let by_object = manifest.iter().map(|(path, entry)| (entry.key.clone(), path.clone()));
+        let by_object = manifest.iter().map(|(path, entry)| (entry.key.clone(), Listing::of(path)));
         Self { release, by_object: by_object.collect(), manifest: Arc::new(manifest) }
     }
 
     /// The asset that an object holds.
     pub fn entry_of(&self, object: &ObjectKey) -> Option<&Entry> {
-        self.manifest.get(self.by_object.get(object)?.as_str())
+        self.manifest.get(self.by_object.get(object)?.path.as_str())
+    }
+
+    /// How the asset is answered that an object holds.
+    pub(crate) fn answers_of(&self, object: &ObjectKey) -> Option<Arc<Answers>> {
+        let listing = self.by_object.get(object)?;
+        let entry = || self.manifest.get(listing.path.as_str());
+        listing.made().or_else(|| Some(listing.answers(entry()?)))
+    }
+
+    /// How the asset at a path is answered, which is this entry.
+    pub(crate) fn answers_at(&self, path: &AssetPath, entry: &Entry) -> Arc<Answers> {
+        match self.by_object.get(&entry.key).filter(|listing| listing.path == *path) {
+            Some(listing) => listing.answers(entry),
+            // Another asset has the same object.
+            None => Arc::new(Answers::of(entry)),
+        }
     }
 }
 
@@ -149,6 +166,11 @@ impl Releases {
     /// The asset that an object holds in any channel.
     pub(crate) fn entry_of(&self, object: &ObjectKey) -> Option<&Entry> {
         self.0.iter().flatten().find_map(|snapshot| snapshot.entry_of(object))
+    }
+
+    /// How the asset is answered that an object holds in any channel.
+    pub(crate) fn answers_of(&self, object: &ObjectKey) -> Option<Arc<Answers>> {
+        self.0.iter().flatten().find_map(|snapshot| snapshot.answers_of(object))
     }
 
     /// Whether the publisher of an object made codings of what is worth them.

@@ -2,7 +2,7 @@
 //!
 //! Error bodies are a few fixed words. Nothing of the request is repeated.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::{ResponseBody, empty, full};
-use super::cache::Head;
+use super::cache::{Head, Written};
 use super::multipart::Multipart;
 use super::origin::Fault;
 use super::request::GatedRequest;
@@ -59,6 +59,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) request: &'a GatedRequest,
     pub(crate) policy: &'a Policy,
     pub(crate) head: &'a Head,
+    /// The validators of the head, if they are at hand as they are sent.
+    pub(crate) written: Option<&'a Written>,
     pub(crate) status: CacheStatus,
     /// Time in the cache, for answers that come from there.
     pub(crate) age: Option<Duration>,
@@ -236,10 +238,11 @@ impl Answer<'_> {
         };
         headers.insert(CONTENT_TYPE, content_type.clone());
         if self.policy.status == StatusCode::OK {
-            headers.insert(ETAG, head.tag.to_header());
+            let written = self.written.cloned().unwrap_or_else(|| Written::of(head));
+            headers.insert(ETAG, written.tag);
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-            if let Some(modified) = head.modified {
-                put_text(headers, LAST_MODIFIED, &http_date(modified));
+            if let Some(modified) = written.modified {
+                headers.insert(LAST_MODIFIED, modified);
             }
         }
         let active = content_type.to_str().is_ok_and(media::is_active);
@@ -343,13 +346,4 @@ fn put_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(name, value);
     }
-}
-
-/// `fmt_http_date` panics outside the years it can write; the shield must not,
-/// whatever date a bucket claims.
-fn http_date(time: SystemTime) -> String {
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let epoch = SystemTime::UNIX_EPOCH;
-    let since = time.duration_since(epoch).unwrap_or_default().min(LAST);
-    httpdate::fmt_http_date(epoch + since)
 }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::cache::CacheKey;
 use super::config::Serve;
 use super::derive;
+use super::listing::{Answers, Name};
 use super::release::{ReleaseSnapshot, Releases};
 use super::request::GatedRequest;
 use super::site::Site;
@@ -28,7 +29,7 @@ const MISSING_PAGE: &str = "404.html";
 #[derive(Debug)]
 pub(crate) enum Target {
     /// The first of these objects that can be had.
-    Asset(Vec<Wanted>, Policy),
+    Asset(Arc<[Wanted]>, Arc<Policy>),
     /// The upstream of the site.
     Storefront,
     /// The same page under its proper name: a path on this host.
@@ -103,10 +104,11 @@ impl Asked<'_> {
     fn sibling(&self, name: &AssetPath) -> Option<Target> {
         let releases =
             self.site.assets.iter().filter_map(|(_, channel)| self.releases.of(*channel));
-        let mut entries = releases.filter_map(|release| release.manifest.get(name.as_str()));
-        let entry = entries.next()?;
-        let same = entries.all(|other| other.key == entry.key);
-        same.then(|| self.asset(entry, Policy::logical(entry)))
+        let mut entries =
+            releases.filter_map(|release| Some((release, release.manifest.get(name.as_str())?)));
+        let (release, entry) = entries.next()?;
+        let same = entries.all(|(_, other)| other.key == entry.key);
+        same.then(|| self.asset(&release.answers_at(name, entry), Name::Logical))
     }
 
     /// A name at the root of an assets or release site. What the releases know
@@ -121,8 +123,8 @@ impl Asked<'_> {
 
     /// An object that a release which is served now has under its own name.
     fn listed(&self, name: &AssetPath) -> Option<Target> {
-        let entry = self.releases.entry_of(&ObjectKey::of_public_name(name))?;
-        Some(self.asset(entry, Policy::own_name(Some(entry))))
+        let answers = self.releases.answers_of(&ObjectKey::of_public_name(name))?;
+        Some(self.asset(&answers, Name::Own))
     }
 
     /// An object that may be in the bucket although no release at hand names it.
@@ -140,15 +142,15 @@ impl Asked<'_> {
         let varies = media::is_compressible(&content_type);
         let identity = Wanted::unlisted(object);
         let wanted = if varies { self.made(identity) } else { identity };
-        Some(Target::Asset(vec![wanted], Policy { varies, ..Policy::own_name(None) }))
+        Some(answer(wanted, Policy { varies, ..Policy::own_name(None) }))
     }
 
     /// An asset of the site's channels under its logical name.
     fn logical(&self) -> Option<Target> {
         let path = &self.request.path;
         if matches!(self.site.config.serve, Serve::Assets) {
-            let mounted = self.entry(path).map(|(_, entry)| entry);
-            let at_mount = mounted.map(|entry| self.asset(entry, Policy::logical(entry)));
+            let mounted = self.entry(path);
+            let at_mount = mounted.map(|found| self.asset(&found.answers(), Name::Logical));
             return at_mount.or_else(|| self.sibling(&Mount::ROOT.asset_path(path)?));
         }
         if path.ends_with('/') {
@@ -161,18 +163,17 @@ impl Asked<'_> {
 
     /// A file of a release site; HTML is rewritten.
     fn in_site(&self, path: &str) -> Option<Target> {
-        let (url_path, entry) = self.entry(path)?;
-        if !is_html(entry) {
-            return Some(self.asset(entry, Policy::of_site(entry)));
+        let found = self.entry(path)?;
+        if !is_html(found.entry) {
+            return Some(self.asset(&found.answers(), Name::OfSite));
         }
-        let page = self.page(&url_path, entry)?;
-        Some(Target::Asset(vec![page], Policy::page(entry, StatusCode::OK)))
+        Some(answer(self.page(&found)?, Policy::page(found.entry, StatusCode::OK)))
     }
 
     /// A directory that was named without its slash. The location is made from
     /// the decoded, checked path, so it cannot name another authority.
     fn directory(&self, path: &str) -> Option<Target> {
-        let (url_path, _) = self.entry(&format!("{path}/index.html"))?;
+        let url_path = self.entry(&format!("{path}/index.html"))?.url_path();
         let mut location = url_path.strip_suffix("index.html")?.to_owned();
         if let Some(query) = &self.request.query {
             location = format!("{location}?{query}");
@@ -190,43 +191,30 @@ impl Asked<'_> {
             return Target::NotFound;
         }
         let own = self.site.assets.iter().find_map(|(mount, _)| {
-            let (url_path, entry) = self.entry(&format!("{}{MISSING_PAGE}", mount.path()))?;
-            let page = self.page(&url_path, entry)?;
-            Some(Target::Asset(vec![page], Policy::page(entry, StatusCode::NOT_FOUND)))
+            let found = self.entry(&format!("{}{MISSING_PAGE}", mount.path()))?;
+            Some(answer(self.page(&found)?, Policy::page(found.entry, StatusCode::NOT_FOUND)))
         });
         own.unwrap_or(Target::NotFound)
     }
 
-    /// The asset at a URL path, and that path as it is properly written.
-    fn entry(&self, url_path: &str) -> Option<(String, &Entry)> {
+    /// The asset at a URL path.
+    fn entry(&self, url_path: &str) -> Option<Found<'_>> {
         self.site.assets.iter().find_map(|(mount, channel)| {
             let path = mount.asset_path(url_path)?;
-            let entry = self.releases.of(*channel)?.manifest.get(path.as_str())?;
-            Some((format!("{}{}", mount.path(), path.to_url_path()), entry))
+            let release = self.releases.of(*channel)?;
+            let entry = release.manifest.get(path.as_str())?;
+            Some(Found { mount, path, release, entry })
         })
     }
 
-    /// An asset in the codings that there are, or that are made here.
-    fn asset(&self, entry: &Entry, policy: Policy) -> Target {
-        if derive::is_uncoded(entry) && !self.releases.publisher_codes(&entry.key) {
-            let wanted = self.made(Wanted::identity(entry));
-            return Target::Asset(vec![wanted], Policy { varies: true, ..policy });
-        }
-        Target::Asset(self.codings(entry), policy)
+    /// An asset in the coding that the request likes best, of those that there
+    /// are or that are made here.
+    fn asset(&self, answers: &Answers, name: Name) -> Target {
+        let form = answers.form(|object| self.releases.publisher_codes(object));
+        Target::Asset(form.wanted(|| self.accepted()), form.policy(name))
     }
 
-    /// An asset as the request likes it, and as it is for when that fails.
-    fn codings(&self, entry: &Entry) -> Vec<Wanted> {
-        if entry.variants.is_empty() {
-            return vec![Wanted::identity(entry)];
-        }
-        let coding = self.accepted().prefer(entry.variants.keys().copied());
-        let variant = coding.and_then(|coding| Some((coding, entry.variants.get(&coding)?)));
-        let variant = variant.map(|(coding, variant)| Wanted::variant(entry, coding, variant));
-        variant.into_iter().chain([Wanted::identity(entry)]).collect()
-    }
-
-    /// The same of one that the publisher made no codings of.
+    /// An object of which no codings are known, in one that is made here.
     fn made(&self, identity: Wanted) -> Wanted {
         match self.accepted().prefer(derive::MADE) {
             Some(coding) => Wanted::made(identity, coding),
@@ -240,8 +228,8 @@ impl Asked<'_> {
     }
 
     /// A page, with the releases that its references are resolved against.
-    fn page(&self, url_path: &str, entry: &Entry) -> Option<Wanted> {
-        let site = self.site;
+    fn page(&self, found: &Found<'_>) -> Option<Wanted> {
+        let (site, entry) = (self.site, found.entry);
         let releases = site.assets.iter().map(|(_, channel)| self.releases.of(*channel));
         let releases = releases.map(|snapshot| snapshot.map(|snapshot| snapshot.release));
         let key = CacheKey::Page {
@@ -249,7 +237,7 @@ impl Asked<'_> {
             releases: releases.collect(),
             object: entry.key.clone(),
         };
-        let url = site.origin.join(url_path).ok()?;
+        let url = site.origin.join(&found.url_path()).ok()?;
         let policy = entry.headers.get(header::CONTENT_SECURITY_POLICY.as_str());
         let policy = policy.cloned().unwrap_or_default();
         let page = Page { url, policy, resolvers: self.resolvers() };
@@ -270,6 +258,29 @@ impl Asked<'_> {
             .filter_map(|(mount, channel)| Some(resolver(mount, self.releases.of(*channel)?)))
             .collect()
     }
+}
+
+/// An asset of a channel that a URL path names.
+struct Found<'a> {
+    mount: &'a Mount,
+    path: AssetPath,
+    release: &'a ReleaseSnapshot,
+    entry: &'a Entry,
+}
+
+impl Found<'_> {
+    /// The URL path as it is properly written.
+    fn url_path(&self) -> String {
+        format!("{}{}", self.mount.path(), self.path.to_url_path())
+    }
+
+    fn answers(&self) -> Arc<Answers> {
+        self.release.answers_at(&self.path, self.entry)
+    }
+}
+
+fn answer(wanted: Wanted, policy: Policy) -> Target {
+    Target::Asset(Arc::from([wanted]), Arc::new(policy))
 }
 
 /// Whether a request is to be answered here, wherever it was going

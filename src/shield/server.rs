@@ -1,25 +1,23 @@
 //! The server: two listeners, what is behind them, and how they end.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use http::{Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::service_fn;
 
 use super::admin;
 use super::body::{BodyStalled, BoxError, RequestBody, ResponseBody, Unstalled, empty};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
-use super::listener::{Endings, Entry, Listener, Peer, Trusted};
+use super::listener::{Answering, Endings, Entry, Listener, Trusted};
 use super::metrics::Metrics;
 use super::settings::{Admission, Settings};
 use super::{GatedRequest, Shield};
@@ -66,7 +64,7 @@ pub async fn serve_by(
         let shield = Arc::clone(&respondent);
         async move { shield.respond_under(&settings, request, body).await }
     };
-    let public_router = gated(move || settled.settings(), Arc::clone(&metrics), respond);
+    let public_router = Gated::new(move || settled.settings(), Arc::clone(&metrics), respond);
     let public = Front { listener: public, router: public_router };
     shield.set_admin_tokens(tokens);
     let admin_router = admin::router_with(admin::Sources::of(&shield), Arc::clone(&shield.tokens));
@@ -83,49 +81,79 @@ pub async fn serve_by(
 }
 
 /// The public side: every request passes the gate, and goes to `respond`.
-pub fn public_router<R, F>(config: Arc<Config>, metrics: Arc<Metrics>, respond: R) -> Router
+pub fn public_router<R, F>(config: Arc<Config>, metrics: Arc<Metrics>, respond: R) -> impl Answering
 where
-    R: Fn(GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
+    R: Fn(GatedRequest, RequestBody) -> F + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
     let admission = Arc::new(Admission::of(config));
-    gated(move || Arc::clone(&admission), metrics, move |_, request, body| respond(request, body))
+    let respond = move |_: Arc<Admission>, request, body| respond(request, body);
+    Gated::new(move || Arc::clone(&admission), metrics, respond)
 }
 
-/// The same under settings that change: each request passes the gate and is
-/// answered under those that were there when it came.
-fn gated<S, L, R, F>(settings: L, metrics: Arc<Metrics>, respond: R) -> Router
+/// The gate under settings that change: each request passes it and is answered
+/// under those that were there when it came.
+struct Gated<L, R>(Arc<Behind<L, R>>);
+
+/// What the gate asks, and who answers what it lets through.
+struct Behind<L, R> {
+    settings: L,
+    metrics: Arc<Metrics>,
+    respond: R,
+}
+
+impl<L, R> Gated<L, R> {
+    fn new(settings: L, metrics: Arc<Metrics>, respond: R) -> Self {
+        Self(Arc::new(Behind { settings, metrics, respond }))
+    }
+}
+
+impl<L, R> Clone for Gated<L, R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S, L, R, F> Answering for Gated<L, R>
 where
     S: AsRef<Admission> + Send + Sync + 'static,
-    L: Fn() -> Arc<S> + Clone + Send + Sync + 'static,
-    R: Fn(Arc<S>, GatedRequest, RequestBody) -> F + Clone + Send + Sync + 'static,
+    L: Fn() -> Arc<S> + Send + Sync + 'static,
+    R: Fn(Arc<S>, GatedRequest, RequestBody) -> F + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let enter = service_fn(move |request: Request<axum::body::Body>| {
-        let settings = settings();
-        let admitted = admit(&request, (*settings).as_ref());
-        let (version, respond) = (request.version(), respond.clone());
-        if let Err(refusal) = &admitted {
-            let labels = [("reason", refusal.reason())];
-            metrics.counter("awning_rejected_total", &labels).increment(1);
-        }
-        let body = bounded(request.into_body(), &metrics);
-        async move {
-            let response = match admitted {
-                Ok(gated) => respond(settings, gated, body).await,
-                Err(refusal) => refusal.response(version),
-            };
-            Ok::<_, Infallible>(response.map(axum::body::Body::new))
-        }
-    });
-    Router::new().fallback_service(enter)
+    async fn answer(
+        self,
+        mut request: Request<RequestBody>,
+        peer: IpAddr,
+    ) -> Response<ResponseBody> {
+        let settings = (self.0.settings)();
+        let (version, is_head) = (request.version(), request.method() == Method::HEAD);
+        let response = match admit(&mut request, peer, (*settings).as_ref()) {
+            Ok(gated) => (self.0.respond)(settings, gated, bounded(request.into_body(), &self.0.metrics)).await,
+            Err(refusal) => {
+                let labels = [("reason", refusal.reason())];
+                self.0.metrics.counter("awning_rejected_total", &labels).increment(1);
+                refusal.response(version)
+            }
+        };
+        if is_head { without_body(response) } else { response }
+    }
+}
+
+/// The answer to HEAD: it says how long its body would be, and has none.
+fn without_body(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let length = response.body().size_hint().exact().filter(|length| *length > 0);
+    if let Some(length) = length {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    response.map(|_| empty())
 }
 
 /// A body whose sender may not be silent, or slow, for long. Most requests have none, and
 /// then there is nothing to watch.
-fn bounded(body: axum::body::Body, metrics: &Arc<Metrics>) -> RequestBody {
+fn bounded(body: RequestBody, metrics: &Arc<Metrics>) -> RequestBody {
     if body.is_end_stream() {
-        return empty();
+        return body;
     }
     let metrics = Arc::clone(metrics);
     let counted = move |error: BoxError| {
@@ -139,13 +167,12 @@ fn bounded(body: axum::body::Body, metrics: &Arc<Metrics>) -> RequestBody {
 }
 
 fn admit(
-    request: &Request<axum::body::Body>,
+    request: &mut Request<RequestBody>,
+    peer: IpAddr,
     admission: &Admission,
 ) -> Result<GatedRequest, Refusal> {
     let Admission { config, hosts } = admission;
-    let peer = request.extensions().get::<Peer>();
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let gated = gate::admit(request, peer, config)?;
+    let gated = gate::admit_whole(request, peer, config)?;
     if let Some(site) = hosts.find(&gated.host).and_then(|number| config.sites.get(number)) {
         gate::admit_to_site(site, &gated, !request.body().is_end_stream())?;
     }
@@ -154,18 +181,18 @@ fn admit(
 
 /// A socket, and what it serves.
 #[derive(Debug)]
-pub struct Front {
+pub struct Front<R> {
     /// Where connections come from.
     pub listener: TcpListener,
-    /// What they are given.
-    pub router: Router,
+    /// What answers those who come.
+    pub router: R,
 }
 
 /// Serves both until `shutdown`, then finishes what is in progress, for at
 /// most [`Limits::drain`]. Gives the instant when that began.
 pub async fn serve_routers(
-    public: Front,
-    admin: Front,
+    public: Front<impl Answering>,
+    admin: Front<impl Answering>,
     config: &Config,
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
@@ -175,8 +202,8 @@ pub async fn serve_routers(
 
 /// The same, for visitors who come by `entry`. Operators never do.
 pub async fn serve_routers_by(
-    public: Front,
-    admin: Front,
+    public: Front<impl Answering>,
+    admin: Front<impl Answering>,
     entry: Entry,
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -187,8 +214,8 @@ pub async fn serve_routers_by(
 }
 
 async fn listen(
-    public: Front,
-    admin: Front,
+    public: Front<impl Answering>,
+    admin: Front<impl Answering>,
     entry: Entry,
     limits: &Limits,
     trusted: &Trusted,
@@ -257,7 +284,7 @@ mod tests {
     async fn a_body_that_comes_too_slowly_is_counted() {
         let metrics = Arc::default();
         let silent = futures_util::stream::pending::<Result<bytes::Bytes, BoxError>>();
-        let body = bounded(axum::body::Body::from_stream(silent), &metrics);
+        let body = bounded(axum::body::Body::from_stream(silent).map_err(Into::into).boxed_unsync(), &metrics);
         let began = Instant::now();
         assert!(body.collect().await.is_err());
         assert_eq!(began.elapsed(), BODY_SILENCE_MAX);

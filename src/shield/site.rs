@@ -102,6 +102,11 @@ impl SiteId {
         let policy = SiteConfig { hosts, ..site.clone() };
         Self(Digest::of(format!("{policy:?}").as_bytes()))
     }
+
+    /// The digest that it is.
+    pub(crate) fn digest(&self) -> Digest {
+        self.0
+    }
 }
 
 impl Hosts {

@@ -118,6 +118,7 @@ impl Fill {
         head: &Head,
         ready: &watch::Sender<Ready>,
     ) -> Result<(), Fault> {
+        // A disk that fails is no failure of the origin, to be remembered as one.
         let last = head.size.div_ceil(CHUNK_BYTES) - 1;
         let (mut hasher, mut received) = (Blake3::default(), 0_u64);
         let mut piece = Vec::with_capacity(PIECE_BYTES);
@@ -130,14 +131,14 @@ impl Fill {
             piece.extend_from_slice(&chunk);
             if piece.len() >= PIECE_BYTES {
                 let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES));
-                writer = writer.write(Bytes::from(full)).await.ok_or(Fault::Unavailable)?;
+                writer = writer.write(Bytes::from(full)).await.ok_or(Fault::Overloaded)?;
                 ready.send_replace(Ready::Chunks(writer.chunks().min(last)));
             }
         }
         let found = hasher.digest();
         arrival.check(&found, received)?;
-        writer = writer.write(Bytes::from(piece)).await.ok_or(Fault::Unavailable)?;
-        writer = writer.flush().await.ok_or(Fault::Unavailable)?;
+        writer = writer.write(Bytes::from(piece)).await.ok_or(Fault::Overloaded)?;
+        writer = writer.flush().await.ok_or(Fault::Overloaded)?;
         ready.send_replace(Ready::Whole);
         if let Some(meta) = SavedHead::of(head, found) {
             // Who reads it has it whole already, whatever comes of its name.

@@ -74,7 +74,8 @@ impl Unshared<'_> {
             _ => None,
         };
         let Self { request, policy, status, .. } = self;
-        let answer = Answer { request, policy, head: &head, status: status.clone(), age: None };
+        let (head, written, age) = (&head, None, None);
+        let answer = Answer { request, policy, head, written, status: status.clone(), age };
         let mut body = passing.map(Passing::into_body);
         Ok((answer.respond(sent, |_| body.take().unwrap_or_else(empty)), status))
     }

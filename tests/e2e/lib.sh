@@ -134,6 +134,15 @@ need_chromium() {
     quietly env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends chromium
 }
 
+# need_storms: the visitors of tests/e2e/storms as $STORMS, and the front of tests/front as $FRONT.
+need_storms() {
+    STORMS=${AWNING_STORMS:-$(dirname "$AWNING")/examples/storms}
+    FRONT=${AWNING_FRONT:-$(dirname "$AWNING")/awning-front}
+    [ -x "$STORMS" ] || (cd "$ROOT" && quietly cargo build --release --locked --example storms) || return 1
+    [ -x "$FRONT" ] || (cd "$ROOT" && quietly cargo build --release --locked -p awning-front) || return 1
+    [ -x "$STORMS" ] && [ -x "$FRONT" ]
+}
+
 # need_npm NAME@VERSION…: under $CACHE/npm/node_modules.
 need_npm() {
     command -v npm >/dev/null && command -v node >/dev/null || return 1

@@ -8,6 +8,7 @@ mod entry;
 mod gate;
 mod h2;
 mod harness;
+mod head;
 mod listener;
 mod pages;
 mod publish;

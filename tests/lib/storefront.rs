@@ -98,12 +98,12 @@ async fn an_upstream_sees_the_visitors_request_and_who_asks() {
     let seen = upstream.only();
     assert_eq!(seen.uri, "/a%2Fb?c=%20&d");
     let expected = [
-        ("host", "Shop.example.nl:8443"),
+        ("host", "shop.example.nl:8443"),
         ("cookie", "a=1"),
         ("cookie", "b=2"),
         ("accept-encoding", "br"),
         ("x-forwarded-for", "127.0.0.1"),
-        ("x-forwarded-host", "Shop.example.nl:8443"),
+        ("x-forwarded-host", "shop.example.nl:8443"),
         ("x-forwarded-proto", "http"),
         ("x-real-ip", "127.0.0.1"),
         ("via", "1.1 awning"),

@@ -261,16 +261,23 @@ async fn look_up(
         None => || s3_error!(NoSuchKey, "Key not found"),
     };
     let seq = id.map(parse_version_id).transpose()?;
-    let version = directory.find(bucket, key, seq).ok_or_else(missing)?;
-    if version.marker {
-        return Err(if seq.is_some() { s3_error!(MethodNotAllowed) } else { missing() });
-    }
-    let (directory, bucket, seq) = (Arc::clone(directory), bucket.to_owned(), version.seq);
-    match blocking(move || directory.open_version(&bucket, seq)).await? {
-        Ok((file, label)) => Ok(Found { version, file, label, range: None }),
-        // It was deleted for good a moment ago.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
-        Err(error) => Err(failed(error)),
+    let mut gone = None;
+    loop {
+        let version = directory.find(bucket, key, seq).ok_or_else(missing)?;
+        if version.marker {
+            return Err(if seq.is_some() { s3_error!(MethodNotAllowed) } else { missing() });
+        }
+        let (place, bucket, seq) = (Arc::clone(directory), bucket.to_owned(), version.seq);
+        match blocking(move || place.open_version(&bucket, seq)).await? {
+            Ok((file, label)) => return Ok(Found { version, file, label, range: None }),
+            // It was deleted for good a moment ago, and the one before it is
+            // the newest now: there was no instant without an object.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && gone != Some(seq) => {
+                gone = Some(seq);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+            Err(error) => return Err(failed(error)),
+        }
     }
 }
 

@@ -1,23 +1,15 @@
 use std::time::UNIX_EPOCH;
 
-use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
+use crate::semantics::field::fields;
 
 type Fields<'a> = &'a [(&'static str, &'a str)];
 
 const EARLIER: &str = "Sat, 01 Jan 2000 00:00:00 GMT";
 const THEN: &str = "Sat, 01 Jan 2000 00:00:01 GMT";
 const LATER: &str = "Sat, 01 Jan 2000 00:00:02 GMT";
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in list {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
-}
 
 /// The outcome for a stored 200 that was received long after all dates.
 fn outcome(request: Fields<'_>, stored: Fields<'_>) -> Outcome {

@@ -4,14 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-
-fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in list {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
-}
+use crate::semantics::field::fields;
 
 fn seconds(number: u64) -> Option<Duration> {
     Some(Duration::from_secs(number))

@@ -121,11 +121,13 @@ pub fn freshened(stored: &HeaderMap, newer: &HeaderMap, received: SystemTime) ->
 /// it (RFC 9111 §4.3.5).
 ///
 /// `true`: it is still the same, and freshened by it. `false`: it is another
-/// one by now, and should be held for stale.
-pub fn head_agrees(stored: &HeaderMap, head: &HeaderMap) -> bool {
-    let same =
-        |name: &HeaderName| head.get(name).is_none_or(|value| stored.get(name) == Some(value));
-    same(&ETAG) && same(&LAST_MODIFIED) && same(&CONTENT_LENGTH)
+/// one by now, and should be held for stale. `None`: it has nothing by which
+/// one could tell, so it says nothing of what is stored.
+pub fn head_agrees(stored: &HeaderMap, head: &HeaderMap) -> Option<bool> {
+    let telling = [&ETAG, &LAST_MODIFIED, &CONTENT_LENGTH];
+    let mut told = telling.into_iter().filter_map(|name| Some((name, head.get(name)?))).peekable();
+    told.peek()?;
+    Some(told.all(|(name, value)| stored.get(name) == Some(value)))
 }
 
 #[cfg(test)]

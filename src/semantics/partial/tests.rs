@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 
 use super::*;
+use crate::semantics::field::fields;
 
 type Fields<'a> = &'a [(&'static str, &'a str)];
 type Ranges<'a> = &'a [(u64, u64)];
@@ -12,14 +13,6 @@ const LATER: &str = "Sat, 01 Jan 2000 00:00:02 GMT";
 
 fn at() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000_000)
-}
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in list {
-        headers.append(*name, HeaderValue::from_str(value).unwrap());
-    }
-    headers
 }
 
 fn part(first: u64, last: u64, complete: Option<u64>) -> ContentRange {

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::cache_status::Forward;
 use super::directives::{MaxStale, RequestDirectives, ResponseDirectives, Scope};
-use super::freshness::{Exchange, Freshness};
+use super::freshness::{Exchange, Freshness, is_heuristic};
 
 /// What a stored response allows. Made when it is stored or freshened, and
 /// asked for every request.
@@ -52,14 +52,17 @@ pub struct Excuses {
 }
 
 impl Terms {
-    /// What a response allows, as it was received.
+    /// What a response allows, as it was received. What a rule gives it by
+    /// `default` is for what succeeded or moved for good: a failure must not
+    /// last because nobody said how long (RFC 9111 §4.2.2).
     pub fn of(
         status: StatusCode,
         headers: &HeaderMap,
         default: Option<&ResponseDirectives>,
         exchange: Exchange,
     ) -> Self {
-        let directives = ResponseDirectives::with_default(headers, default);
+        let lasts = is_heuristic(status) && (status.is_success() || status.is_redirection());
+        let directives = ResponseDirectives::with_default(headers, default.filter(|_| lasts));
         let freshness = Freshness::of(status, headers, &directives, exchange);
         Self { directives, freshness }
     }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::Url;
 
 use super::date;
-use super::directives::{RequestDirectives, ResponseDirectives, Scope};
+use super::directives::{DecidedBy, RequestDirectives, ResponseDirectives, Scope};
 use super::field;
 use super::freshness::{Freshness, is_heuristic};
 use super::partial::ContentRange;
@@ -169,9 +169,10 @@ fn is_understood(status: StatusCode) -> bool {
     )
 }
 
-/// RFC 9111 §3.5.
+/// RFC 9111 §3.5: the response itself must say so, not a rule in its place.
 fn allows_authorized(directives: &ResponseDirectives) -> bool {
-    directives.public || directives.must_revalidate || directives.s_maxage.is_some()
+    let allows = directives.public || directives.must_revalidate || directives.s_maxage.is_some();
+    allows && directives.decided_by != DecidedBy::Rule
 }
 
 /// Whether the response could answer any later request: §3 wants freshness, a

@@ -1,8 +1,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderValue;
-
 use super::*;
+use crate::semantics::field::fields;
 use crate::semantics::freshness::Exchange;
 use crate::semantics::reuse::Terms;
 
@@ -13,14 +12,6 @@ const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
 fn at() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000_000)
-}
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in list {
-        headers.append(*name, HeaderValue::from_str(value).unwrap());
-    }
-    headers
 }
 
 fn verdict(

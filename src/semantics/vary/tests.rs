@@ -2,14 +2,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-
-fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in list {
-        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    headers
-}
+use crate::semantics::field::fields;
 
 fn vary(text: &str) -> Result<Vary, VaryFault> {
     Vary::of(&fields(&[("vary", text)]))

@@ -69,8 +69,12 @@ impl Memory {
     /// Stores the responses of an upstream for one URI in place of those that
     /// were stored. Who does so sees to their order.
     pub(crate) fn put_pages(&self, key: CacheKey, variants: Arc<Variants>) {
-        let slot = Slot::of(variants.weight(), Kept::Pages(variants));
-        self.responses.insert(key, Arc::new(slot));
+        if variants.kept.is_empty() {
+            drop(self.responses.remove(&key));
+        } else {
+            let slot = Slot::of(variants.weight(), Kept::Pages(variants));
+            self.responses.insert(key, Arc::new(slot));
+        }
         self.responses.run_pending_tasks();
         self.count_up();
     }
@@ -137,7 +141,7 @@ mod tests {
             size: body.len() as u64,
         };
         let (pieces, fill_epoch) = (Box::from([body]), Epoch::default());
-        StoredResponse { head, object, pieces, fill_epoch, stored_at: UNIX_EPOCH }
+        StoredResponse::new(head, object, pieces, fill_epoch, UNIX_EPOCH)
     }
 
     /// A key whose comparison waits, in the middle of a map's work.

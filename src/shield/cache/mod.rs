@@ -27,7 +27,7 @@ pub use disk::{CheckedEntry, Damage, DiskConfig, DiskError, check_entry};
 pub use epochs::{Epoch, EpochNotKept, Epochs};
 pub(crate) use key::CacheKey;
 pub(crate) use saved::SavedHead;
-pub(crate) use stored::{ENTRY_BYTES, Head, StoredResponse};
+pub(crate) use stored::{ENTRY_BYTES, Head, StoredResponse, Written};
 
 /// The cache of one shield.
 #[derive(Debug)]

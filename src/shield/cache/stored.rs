@@ -8,6 +8,7 @@ use http::HeaderValue;
 use super::Epoch;
 use super::budget::UNIT_BYTES;
 use crate::asset::Digest;
+use crate::semantics::date;
 use crate::semantics::validator::EntityTag;
 
 /// What an entry costs besides its body: the map's own, the key, the head.
@@ -37,6 +38,15 @@ pub(crate) struct StoredResponse {
     /// The epoch in which the origin was asked.
     pub(crate) fill_epoch: Epoch,
     pub(crate) stored_at: SystemTime,
+    pub(crate) written: Written,
+}
+
+/// The validators of a response as they are sent: the same with each hit, and
+/// dearer to write than to keep.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) tag: HeaderValue,
+    pub(crate) modified: Option<HeaderValue>,
 }
 
 impl Head {
@@ -49,7 +59,25 @@ impl Head {
     }
 }
 
+impl Written {
+    pub(crate) fn of(head: &Head) -> Self {
+        Self { tag: head.tag.to_header(), modified: head.modified.map(date::to_header) }
+    }
+}
+
 impl StoredResponse {
+    /// A response that was proven whole, and asked for in `fill_epoch`.
+    pub(crate) fn new(
+        head: Head,
+        object: Digest,
+        pieces: Box<[Bytes]>,
+        fill_epoch: Epoch,
+        stored_at: SystemTime,
+    ) -> Self {
+        let written = Written::of(&head);
+        Self { head, object, pieces, fill_epoch, stored_at, written }
+    }
+
     /// Time since it was stored; nothing when the clock went back.
     pub(crate) fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.stored_at).unwrap_or_default()

@@ -192,7 +192,7 @@ impl Making {
 
     fn stored(&self, head: Head, pieces: Box<[Bytes]>) -> StoredResponse {
         let StoredResponse { object, fill_epoch, stored_at, .. } = *self.source;
-        StoredResponse { head, object, pieces, fill_epoch, stored_at }
+        StoredResponse::new(head, object, pieces, fill_epoch, stored_at)
     }
 }
 
@@ -238,13 +238,9 @@ mod tests {
             modified: None,
             size: body.len() as u64,
         };
-        let source = StoredResponse {
-            object: Digest::of(&body),
-            head,
-            pieces: Box::from([Bytes::from(body)]),
-            fill_epoch: crate::shield::cache::Epoch::default(),
-            stored_at: UNIX_EPOCH,
-        };
+        let (object, pieces) = (Digest::of(&body), Box::from([Bytes::from(body)]));
+        let epoch = crate::shield::cache::Epoch::default();
+        let source = StoredResponse::new(head, object, pieces, epoch, UNIX_EPOCH);
         Making {
             cache: Arc::new(Cache::new(memory_bytes, None, &metrics).unwrap()),
             coder: Arc::new(Coder::new(&metrics)),

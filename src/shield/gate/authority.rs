@@ -45,9 +45,9 @@ impl Authority {
         Some(Self { text: text.to_owned(), host, port })
     }
 
-    /// Exactly what the visitor wrote.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// The host, and exactly what the visitor wrote.
+    pub(super) fn into_texts(self) -> (String, String) {
+        (self.host, self.text)
     }
 
     /// In lower case, without port and trailing dot.
@@ -89,7 +89,7 @@ mod tests {
         ] {
             let authority = Authority::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(authority.host(), host);
-            assert_eq!(authority.text(), text);
+            assert_eq!(authority.into_texts(), (host.to_owned(), text.to_owned()));
         }
     }
 

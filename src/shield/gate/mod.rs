@@ -39,6 +39,26 @@ pub fn admit<B>(
     peer: IpAddr,
     config: &Config,
 ) -> Result<GatedRequest, Refusal> {
+    let headers = request.headers().clone();
+    Ok(GatedRequest { headers, ..without_fields(request, peer, config)? })
+}
+
+/// Admits a request whose header fields nobody else needs: they are moved.
+pub(crate) fn admit_whole<B>(
+    request: &mut Request<B>,
+    peer: IpAddr,
+    config: &Config,
+) -> Result<GatedRequest, Refusal> {
+    let admitted = without_fields(request, peer, config)?;
+    Ok(GatedRequest { headers: std::mem::take(request.headers_mut()), ..admitted })
+}
+
+/// What is known of a request that may pass, but for its header fields.
+fn without_fields<B>(
+    request: &Request<B>,
+    peer: IpAddr,
+    config: &Config,
+) -> Result<GatedRequest, Refusal> {
     size(request, &config.limits)?;
     method(request.method())?;
     framing(request.headers())?;
@@ -63,14 +83,15 @@ pub fn admit<B>(
         Some(text) => Authority::parse(text).ok_or(Refusal::HostMalformed)?,
         None => named,
     };
+    let (host, authority) = authority.into_texts();
     Ok(GatedRequest {
         method: request.method().clone(),
         scheme,
-        host: authority.host().to_owned(),
-        authority: authority.text().to_owned(),
+        host,
+        authority,
         path,
         query,
-        headers: request.headers().clone(),
+        headers: HeaderMap::new(),
         client: forwarded::client(&config.trusted_proxies, peer, request.headers()),
         peer,
         from_trusted_proxy,
@@ -196,11 +217,10 @@ fn named_authority<B>(request: &Request<B>, scheme: &str) -> Result<Authority, R
         return Err(Refusal::HostRepeated);
     }
     let parse = |text: &str| Authority::parse(text).ok_or(Refusal::HostMalformed);
-    let text = |value: &http::HeaderValue| value.to_str().map(str::to_owned).ok();
-    let host = match host {
-        Some(value) => Some(parse(&text(value).ok_or(Refusal::HostMalformed)?)?),
-        None => None,
+    let read = |value: &http::HeaderValue| {
+        value.to_str().map_err(|_| Refusal::HostMalformed).and_then(parse)
     };
+    let host = host.map(read).transpose()?;
     let target = request.uri().authority().map(|target| parse(target.as_str())).transpose()?;
     if request.uri().scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
         return Err(Refusal::TargetForm);
@@ -217,9 +237,9 @@ fn named_authority<B>(request: &Request<B>, scheme: &str) -> Result<Authority, R
 
 fn encodes_separator(path: &str) -> bool {
     let path = path.as_bytes();
-    path.windows(3).any(|window| {
-        let pair = [window[1].to_ascii_lowercase(), window[2].to_ascii_lowercase()];
-        window[0] == b'%' && matches!(&pair, b"2f" | b"5c" | b"00")
+    memchr::memchr_iter(b'%', path).any(|percent| {
+        let pair = path.get(percent + 1..percent + 3).unwrap_or_default();
+        [b"2f", b"5c", b"00"].iter().any(|separator| pair.eq_ignore_ascii_case(*separator))
     })
 }
 

@@ -2,20 +2,20 @@
 //! and the vigil decides when it took too long.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,8 +26,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
+use super::answering::Answering;
 use super::arrival::Secure;
 use super::framed::{Fault, Framed, Word};
 use super::framing::HeadLimits;
@@ -38,6 +38,7 @@ use super::tunnel::Tunnel;
 use super::vigil::{Overdue, Vigil};
 use super::watched::Watched;
 use crate::semantics::cache_status::CacheStatus;
+use crate::shield::body::{BoxError, RequestBody, ResponseBody, empty};
 use crate::shield::config::Limits;
 use crate::shield::gate::Refusal;
 use crate::shield::respond::neutral;
@@ -58,10 +59,6 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const AGE_MAX: Duration = Duration::from_secs(3600);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The address at the other end of the connection a request came by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Tells connections that the listener shuts down.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +102,6 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) struct Protocol {
     limits: Limits,
-    idle: Duration,
     head: HeadLimits,
     /// Streams that were ended because nobody read them.
     stopped: Counter,
@@ -113,21 +109,20 @@ pub(crate) struct Protocol {
 
 /// The protocol that these limits make. Streams that are ended because nobody
 /// reads them are counted as `stopped`.
-pub(crate) fn protocol(limits: &Limits, idle: Duration, stopped: Counter) -> Protocol {
+pub(crate) fn protocol(limits: &Limits, stopped: Counter) -> Protocol {
     let head =
         HeadLimits { bytes_max: limits.head_bytes_max, fields_max: limits.header_fields_max };
-    Protocol { limits: limits.clone(), idle, head, stopped }
+    Protocol { limits: limits.clone(), head, stopped }
 }
 
 /// What speaks the protocol on one connection, whose streams are `streams`.
 fn builder(protocol: &Protocol, streams: Streams) -> auto::Builder<Streams> {
-    let Protocol { limits, idle, .. } = protocol;
+    let limits = &protocol.limits;
     let mut builder = auto::Builder::new(streams);
     builder
         .http1()
-        .timer(TokioTimer::new())
-        // The vigil is stricter; this one holds should it ever fail.
-        .header_read_timeout(*idle + limits.head_timeout)
+        // The vigil sees to that, with one timer for all heads of a connection.
+        .header_read_timeout(None)
         // Somewhat more than the framing admits, which refuses in our words;
         // hyper closes the connection with a bare 431.
         .max_buf_size(limits.head_bytes_max.saturating_add(BUFFER_MIN))
@@ -147,16 +142,17 @@ fn builder(protocol: &Protocol, streams: Streams) -> auto::Builder<Streams> {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve_connection<I>(
+pub(crate) async fn serve_connection<I, R>(
     io: I,
     slot: Slot,
     secure: Option<Secure>,
-    router: Router,
+    router: R,
     protocol: &Protocol,
     endings: &Arc<Endings>,
 ) -> Ended
 where
     I: AsyncRead + AsyncWrite + Abandon + Unpin + Send + 'static,
+    R: Answering,
 {
     let slot = Arc::new(slot);
     let vigil = slot.vigil();
@@ -176,11 +172,14 @@ where
     let builder = builder(protocol, streams);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, entrance));
     let old = Instant::now() + AGE_MAX;
-    let mut timer = pin!(sleep_until(vigil.look_again(Instant::now())));
-    let mut ending = pin!(ending(&endings.graceful));
     let (mut draining, mut left) = (false, false);
+    let next = |look, draining, left| event(endings, &cut, look, draining, left);
+    // One at a time. It is here so that only its own wakers have it polled,
+    // and not every byte that comes: it takes a lock for each thing it waits for.
+    let mut events = FuturesUnordered::new();
+    events.push(next(vigil.look_again(Instant::now()), draining, left));
     loop {
-        tokio::select! {
+        let event = tokio::select! {
             // A request that has come is taken before anything ends.
             biased;
             ended = connection.as_mut() => {
@@ -192,34 +191,63 @@ where
                 }
                 return word.refusal().map_or(Ended::Closed, Ended::Refused);
             }
-            () = timer.as_mut() => {
-                let now = Instant::now();
+            Some(event) = events.next() => event,
+        };
+        let now = Instant::now();
+        let ask_to_end = match event {
+            Event::Look => {
                 if let Some(overdue) = vigil.overdue(now) {
                     return Ended::Overdue(overdue);
                 }
                 protocol.stopped.increment(vigil.end_stopped(now));
-                let leaving = endings.leaving.is_cancelled() && vigil.is_multiplexed();
-                if !draining && (now >= old || leaving) {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                timer.as_mut().reset(vigil.look_again(now));
+                now >= old || (endings.leaving.is_cancelled() && vigil.is_multiplexed())
             }
-            () = endings.leaving.cancelled(), if !left => {
+            Event::Leaving => {
                 left = true;
                 // HTTP/2 says where it stops; HTTP/1 can only say so in a response.
-                if !draining && vigil.is_multiplexed() {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+                vigil.is_multiplexed()
             }
-            () = ending.as_mut(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = cut.cancelled() => return Ended::Shed,
-            () = endings.abrupt.cancelled() => return Ended::Aborted,
+            Event::Ending => true,
+            Event::Cut => return Ended::Shed,
+            Event::Abort => return Ended::Aborted,
+        };
+        if ask_to_end && !draining {
+            draining = true;
+            connection.as_mut().graceful_shutdown();
         }
+        events.push(next(vigil.look_again(now), draining, left));
+    }
+}
+
+/// What can happen to a connection beside its bytes.
+enum Event {
+    /// A deadline may be over.
+    Look,
+    /// Another process accepts from now on.
+    Leaving,
+    /// The listener shuts down.
+    Ending,
+    /// Another connection needs the room.
+    Cut,
+    /// The time to end was over.
+    Abort,
+}
+
+/// The next thing that happens, of what has not happened yet.
+async fn event(
+    endings: &Endings,
+    cut: &CancellationToken,
+    look: Instant,
+    draining: bool,
+    left: bool,
+) -> Event {
+    tokio::select! {
+        biased;
+        () = sleep_until(look) => Event::Look,
+        () = endings.leaving.cancelled(), if !left => Event::Leaving,
+        () = ending(&endings.graceful), if !draining => Event::Ending,
+        () = cut.cancelled() => Event::Cut,
+        () = endings.abrupt.cancelled() => Event::Abort,
     }
 }
 
@@ -231,8 +259,8 @@ async fn ending(graceful: &CancellationToken) {
 }
 
 /// What hyper calls with each request of a connection.
-struct Entrance {
-    router: Router,
+struct Entrance<R> {
+    router: R,
     slot: Arc<Slot>,
     secure: Option<Secure>,
     word: Arc<Word>,
@@ -242,7 +270,7 @@ struct Entrance {
     streams: Streams,
 }
 
-impl Service<Request<Incoming>> for Entrance {
+impl<R: Answering> Service<Request<Incoming>> for Entrance<R> {
     type Response = Response<Counted>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -257,7 +285,6 @@ impl Service<Request<Incoming>> for Entrance {
         if let Some(refusal) = refusal.filter(|_| version < Version::HTTP_2) {
             return Box::pin(async move { Ok(refused(refusal).map(|body| in_flight.count(body))) });
         }
-        request.extensions_mut().insert(Peer(self.slot.peer()));
         if let Some(secure) = &self.secure {
             request.extensions_mut().insert(secure.clone());
         }
@@ -271,14 +298,11 @@ impl Service<Request<Incoming>> for Entrance {
             );
             request.extensions_mut().insert(tunnel);
         }
-        let answer = self.router.clone().oneshot(request.map(request_body));
+        let answer = self.router.clone().answer(request.map(request_body), self.slot.peer());
         let (word, endings) = (Arc::clone(&self.word), Arc::clone(&self.endings));
         Box::pin(async move {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
-            let mut response = match answer {
-                Ok(Ok(response)) => response,
-                Err(_) => panicked(),
-            };
+            let mut response = answer.unwrap_or_else(|_| panicked());
             let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if upgrade {
                 word.answer(upgraded);
@@ -292,23 +316,22 @@ impl Service<Request<Incoming>> for Entrance {
 }
 
 /// Most requests have no body, and then nothing is allocated for it.
-fn request_body(body: Incoming) -> axum::body::Body {
-    if body.is_end_stream() { axum::body::Body::empty() } else { axum::body::Body::new(body) }
+fn request_body(body: Incoming) -> RequestBody {
+    if body.is_end_stream() { empty() } else { body.map_err(Into::into).boxed_unsync() }
 }
 
 /// The answer in the place of a head that was not let through.
-fn refused(refusal: Refusal) -> Response<axum::body::Body> {
+fn refused(refusal: Refusal) -> Response<ResponseBody> {
     let mut response = refusal.response(Version::HTTP_11);
     // Nothing behind it is read any more.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response.map(axum::body::Body::new)
+    response
 }
 
 /// A bug met by one request is that request's alone.
-fn panicked() -> Response<axum::body::Body> {
+fn panicked() -> Response<ResponseBody> {
     tracing::error!("a request met a bug and was answered with 500");
     neutral(StatusCode::INTERNAL_SERVER_ERROR, &CacheStatus::generated("bug"))
-        .map(axum::body::Body::new)
 }
 
 /// A request without a whole response yet.
@@ -329,7 +352,7 @@ impl InFlight {
     }
 
     /// The body of the response, which lasts as long as the request does.
-    fn count(self, body: axum::body::Body) -> Counted {
+    fn count(self, body: ResponseBody) -> Counted {
         Counted { body, rest: Bytes::new(), handed: false, in_flight: self }
     }
 }
@@ -344,7 +367,7 @@ impl Drop for InFlight {
 /// written as they come; on HTTP/2 the vigil counts those for which the peer
 /// has no window.
 pub(crate) struct Counted {
-    body: axum::body::Body,
+    body: ResponseBody,
     rest: Bytes,
     /// Whether the vigil waits for the peer to take a piece.
     handed: bool,
@@ -365,12 +388,12 @@ impl Counted {
 
 impl Body for Counted {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if std::mem::take(&mut self.handed) {
             self.in_flight.vigil.piece_wanted(self.in_flight.response);
         }

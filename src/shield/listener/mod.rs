@@ -1,16 +1,16 @@
 //! The listener: an accept loop that bounds what a client can hold.
 //!
 //! `axum::serve` installs no timer and cannot refuse a silent client, so the
-//! loop is our own; axum's `Router` is what it serves. It refuses connections
-//! by closing them, and never dies of a failed accept.
+//! loop is our own. It refuses connections by closing them, and never dies of a
+//! failed accept.
 
 #[cfg(test)]
 mod agreement;
+mod answering;
 mod arrival;
 mod connection;
 mod framed;
 mod framing;
-mod handshakes;
 mod proxied;
 mod roster;
 mod socket;
@@ -29,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::Counter;
-use axum::Router;
 use futures_util::FutureExt as _;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -37,9 +36,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
+pub use answering::Answering;
 pub use arrival::Entry;
 pub(crate) use arrival::Secure;
-pub(crate) use connection::{Endings, Peer};
+pub(crate) use connection::Endings;
 pub use tls::{Tls, TlsError};
 pub(crate) use trusted::Trusted;
 pub use tunnel::Tunnel;
@@ -59,11 +59,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Connections that are still let in at the end; the kernel queues no more.
 const QUEUED_MAX: usize = 4096;
+/// How many of them between two turns of other tasks.
+const QUEUED_AT_ONCE: usize = 64;
 
 /// An accept loop and what it serves.
-pub(crate) struct Listener {
+pub(crate) struct Listener<R> {
     tcp: TcpListener,
-    router: Router,
+    router: R,
     entry: Entry,
     roster: Arc<Roster>,
     protocol: Arc<Protocol>,
@@ -71,12 +73,12 @@ pub(crate) struct Listener {
     metrics: Arc<Metrics>,
 }
 
-impl Listener {
+impl<R: Answering> Listener<R> {
     /// A listener whose open connections are counted as `gauge`.
     pub(crate) fn new(
         gauge: &'static str,
         tcp: TcpListener,
-        router: Router,
+        router: R,
         entry: Entry,
         limits: &Limits,
         trusted: &Trusted,
@@ -101,7 +103,7 @@ impl Listener {
             router,
             entry,
             roster,
-            protocol: Arc::new(protocol(limits, IDLE, rejections(metrics, "slow-reader"))),
+            protocol: Arc::new(protocol(limits, rejections(metrics, "slow-reader"))),
             limits: limits.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -130,7 +132,12 @@ impl Listener {
     /// the requests that they have sent.
     async fn receive_queued(&self, endings: &Arc<Endings>) {
         yield_now().await;
-        for _ in 0..QUEUED_MAX {
+        for taken in 1..=QUEUED_MAX {
+            // A task that does much without a pause is made to wait, which
+            // would look here as if nobody were queued.
+            if taken % QUEUED_AT_ONCE == 0 {
+                yield_now().await;
+            }
             let Some(Ok((stream, peer))) = self.tcp.accept().now_or_never() else { return };
             self.receive(stream, peer, endings);
         }
@@ -188,12 +195,12 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Serves a connection on which something comes before HTTP.
-async fn serve_arriving(
+async fn serve_arriving<R: Answering>(
     stream: TcpStream,
     mut slot: Slot,
     entry: &Entry,
     limit: Duration,
-    router: Router,
+    router: R,
     protocol: &Protocol,
     endings: &Arc<Endings>,
 ) -> Result<Ended, Turned> {
@@ -218,7 +225,6 @@ fn reason(turned: &Turned) -> &'static str {
         Turned::Late => "slow-head",
         Turned::Proxy => "proxy-protocol",
         Turned::Handshake => "tls-handshake",
-        Turned::Crowded => "tls-handshakes",
         Turned::Unadmitted(Unadmitted::Full) => "connections",
         Turned::Unadmitted(Unadmitted::PeerFull) => "connections-of-peer",
     }

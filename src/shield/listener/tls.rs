@@ -11,8 +11,6 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::handshakes::Handshakes;
-
 /// A certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,13 +43,13 @@ pub enum TlsError {
     },
 }
 
-/// A certificate and its key, and the handshakes under way with them.
+/// A certificate and its key. Handshakes have no bound of their own beside
+/// that of connections: whoever holds a turn by silence would keep out others.
 #[derive(Debug)]
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     current: ArcSwap<ServerConfig>,
-    pub(super) handshakes: Handshakes,
 }
 
 impl Tls {
@@ -61,7 +59,6 @@ impl Tls {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             current: ArcSwap::from_pointee(config(certificate, key)?),
-            handshakes: Handshakes::default(),
         })
     }
 

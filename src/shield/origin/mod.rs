@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     /// The origin failed again and again, and is not asked for the moment.
     #[error("the origin is down")]
     Down,
+    /// The origin answers, and does not give this: the key lacks a capability,
+    /// or the store cannot do what it is asked. It is not down for that.
+    #[error("the origin refused")]
+    Denied,
     /// What the origin sent is not what was published.
     #[error("the origin sent other bytes than were published")]
     Corrupt,
@@ -46,14 +50,19 @@ impl Fault {
     /// Whether the origin itself, when it was asked for a thing, failed to give
     /// it: then it is not asked for that thing again for a moment.
     pub(crate) fn is_of_origin(self) -> bool {
-        matches!(self, Fault::Unavailable | Fault::Timeout | Fault::Throttled | Fault::Corrupt)
+        matches!(
+            self,
+            Fault::Unavailable | Fault::Timeout | Fault::Throttled | Fault::Denied | Fault::Corrupt
+        )
     }
 
     /// The status that a visitor gets.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Fault::NotFound => StatusCode::NOT_FOUND,
-            Fault::Lost | Fault::Unavailable | Fault::Corrupt => StatusCode::BAD_GATEWAY,
+            Fault::Lost | Fault::Unavailable | Fault::Denied | Fault::Corrupt => {
+                StatusCode::BAD_GATEWAY
+            }
             Fault::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Fault::Overloaded | Fault::Throttled | Fault::Down => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -64,11 +73,12 @@ impl Fault {
         match self {
             Fault::NotFound => "absent",
             Fault::Lost => "lost",
-            Fault::Unavailable => "unavailable",
             Fault::Timeout => "timeout",
             Fault::Overloaded => "overloaded",
             Fault::Throttled => "throttled",
             Fault::Down => "down",
+            // What a key may do is nobody's business but the log's.
+            Fault::Unavailable | Fault::Denied => "unavailable",
             Fault::Corrupt => "corrupt",
         }
     }
@@ -79,6 +89,7 @@ impl From<&StoreError> for Fault {
         match error.kind() {
             StoreErrorKind::NotFound => Fault::NotFound,
             StoreErrorKind::Throttled => Fault::Throttled,
+            StoreErrorKind::Denied | StoreErrorKind::Rejected => Fault::Denied,
             StoreErrorKind::Corrupt => Fault::Corrupt,
             _ => Fault::Unavailable,
         }

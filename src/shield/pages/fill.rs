@@ -12,10 +12,12 @@ use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::Pages;
+use super::joined;
 use super::key::PageKey;
+use super::parts::Filled;
 use super::sortie::{Sortie, length};
 use super::stored::{PageHead, StoredPage};
+use super::{Pages, stands_in};
 use crate::asset::Digest;
 use crate::semantics::freshen;
 use crate::semantics::freshness::Exchange;
@@ -31,7 +33,7 @@ use crate::shield::origin::storefront::StorefrontError;
 const MEMORY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a piece costs besides its bytes.
-const PIECE_BYTES: u64 = 128;
+pub(crate) const PIECE_BYTES: u64 = 128;
 
 /// What flights to upstreams carry.
 #[derive(Debug)]
@@ -62,6 +64,10 @@ pub(crate) struct Arriving {
 #[derive(Debug)]
 pub(crate) struct Landed {
     pub(crate) page: Arc<StoredPage>,
+    /// Its body as it arrived: who reads it so far counts these pieces.
+    arrived: Arc<[Bytes]>,
+    /// All fields that the upstream sent with it, if it did so now.
+    pub(crate) sent: Option<HeaderMap>,
     pub(crate) how: How,
 }
 
@@ -70,6 +76,11 @@ pub(crate) struct Landed {
 pub(crate) enum How {
     /// The upstream sent it.
     Filled {
+        /// Whether it is stored.
+        stored: bool,
+    },
+    /// The upstream sent what was missing of it.
+    Completed {
         /// Whether it is stored.
         stored: bool,
     },
@@ -97,7 +108,7 @@ impl Cargo for Upstreamed {
     type Opened = OpenedPage;
 
     fn pieces(whole: &Landed) -> &[Bytes] {
-        &whole.page.pieces
+        &whole.arrived
     }
 }
 
@@ -116,10 +127,26 @@ impl Pages {
             Ok(end) => end,
             Err(fault) => Progress::Failed(fault),
         };
-        if matches!(end, Progress::Unshared(_) | Progress::Rest(..)) {
-            self.shelf.note_unshared(&sortie.key, self.clock.now());
-        }
+        self.remember(&sortie, &end);
         takeoff.land(end);
+    }
+
+    /// What the next requests should know of a flight's end.
+    fn remember(&self, sortie: &Sortie, end: &Progress<Upstreamed>) {
+        let now = self.clock.now();
+        match end {
+            // That an error is not shared says nothing of what comes after it.
+            Progress::Unshared(_) if self.shelf.failed(&sortie.key, now).is_some() => {}
+            Progress::Unshared(_) | Progress::Rest(..) => {
+                self.shelf.note_unshared(&sortie.key, now);
+            }
+            Progress::Failed(fault) => self.shelf.note_failed(sortie, *fault, now),
+            Progress::Whole(landed) => match landed.how {
+                How::Excused(Some(_)) => self.shelf.note_failed(sortie, Fault::Throttled, now),
+                _ => {}
+            },
+            _ => {}
+        }
     }
 
     async fn bring(
@@ -128,6 +155,18 @@ impl Pages {
         stale: Option<(Arc<StoredPage>, Reuse)>,
         takeoff: &Takeoff<Upstreamed>,
     ) -> Result<Progress<Upstreamed>, Fault> {
+        let gap = sortie.gap.as_ref().filter(|gap| self.cache.epochs.usable(gap.epoch()));
+        if let Some(gap) = gap {
+            match self.fill_gap(sortie, gap).await.map_err(|error| error.fault())? {
+                Filled::Joined(page, stored) => {
+                    return Ok(landed(page, How::Completed { stored }));
+                }
+                Filled::Other(response, exchange) => {
+                    return self.receive(sortie, response, exchange, takeoff).await;
+                }
+                Filled::Nothing => {}
+            }
+        }
         let mut fields = sortie.unconditional();
         let mut conditional = false;
         if let Some((page, _)) = &stale {
@@ -136,8 +175,9 @@ impl Pages {
         let (mut response, mut exchange) = match self.ask(sortie, fields).await {
             Ok(answered) => answered,
             Err(error) => {
-                let excused = stale.filter(|(_, reuse)| reuse.answers_disconnected());
-                let (page, _) = excused.ok_or_else(|| fault_of(&error))?;
+                self.note_error(sortie, &error);
+                let excused = stale.filter(|(page, reuse)| stands_in(page, *reuse, &error));
+                let (page, _) = excused.ok_or_else(|| error.fault())?;
                 return Ok(landed(page, How::Excused(None)));
             }
         };
@@ -158,23 +198,42 @@ impl Pages {
                 (response, exchange) = self
                     .ask(sortie, sortie.unconditional())
                     .await
-                    .map_err(|error| fault_of(&error))?;
+                    .map_err(|error| error.fault())?;
             }
             if reuse.answers_instead_of(response.status()) {
                 return Ok(landed(page, How::Excused(Some(response.status()))));
             }
         }
+        self.receive(sortie, response, exchange, takeoff).await
+    }
+
+    async fn receive(
+        &self,
+        sortie: &Sortie,
+        response: Response<ResponseBody>,
+        exchange: Exchange,
+        takeoff: &Takeoff<Upstreamed>,
+    ) -> Result<Progress<Upstreamed>, Fault> {
         let (parts, body) = response.into_parts();
         match sortie.storable(&parts, &body, exchange) {
-            Ok(head) => self.collect(sortie, head, OpenedPage::of(parts, body), takeoff).await,
+            Ok(head) => {
+                // Others will not be answered with it, so they need not wait.
+                if !head.terms.freshness.is_fresh(exchange.received) {
+                    self.shelf.note_unshared(&sortie.key, exchange.received);
+                }
+                self.collect(sortie, head, OpenedPage::of(parts, body), takeoff).await
+            }
             Err(detail) => {
+                if matches!(parts.status.as_u16(), 500 | 502 | 503 | 504) {
+                    self.shelf.note_failed(sortie, Fault::Throttled, self.clock.now());
+                }
                 let opened = OpenedPage { detail, ..OpenedPage::of(parts, body) };
                 Ok(Progress::Unshared(Arc::new(Handover::of(opened))))
             }
         }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         sortie: &Sortie,
         fields: HeaderMap,
@@ -267,10 +326,13 @@ impl Pages {
         if length.is_some_and(|length| length != size) {
             return Err(Fault::Unavailable);
         }
-        let page = StoredPage { head, pieces: pieces.into(), size, cost: room.cost, _share: share };
+        let arrived: Arc<[Bytes]> = pieces.into();
+        let page = joined::page(&self.cache.budget, head, &arrived, room.cost, share);
         let page = Arc::new(page);
         let stored = self.shelf.put(&sortie.key, Arc::clone(&page));
-        Ok(landed(page, How::Filled { stored }))
+        let how = How::Filled { stored };
+        let sent = Some(opened.parts.headers);
+        Ok(Progress::Whole(Arc::new(Landed { page, arrived, sent, how })))
     }
 }
 
@@ -317,14 +379,6 @@ fn same_place(one: &StoredPage, other: &StoredPage) -> bool {
 }
 
 fn landed(page: Arc<StoredPage>, how: How) -> Progress<Upstreamed> {
-    Progress::Whole(Arc::new(Landed { page, how }))
-}
-
-/// The failure as those who shared the flight hear of it.
-pub(crate) fn fault_of(error: &StorefrontError) -> Fault {
-    match error {
-        StorefrontError::TimedOut => Fault::Timeout,
-        StorefrontError::Busy => Fault::Overloaded,
-        _ => Fault::Unavailable,
-    }
+    let arrived = Arc::clone(&page.pieces);
+    Progress::Whole(Arc::new(Landed { page, arrived, sent: None, how }))
 }

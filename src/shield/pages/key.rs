@@ -1,6 +1,7 @@
 //! The key of an upstream's responses: the URI as it is forwarded, and nothing
 //! of a client besides.
 
+use crate::asset::Digest;
 use crate::shield::request::GatedRequest;
 use crate::shield::site::SiteId;
 
@@ -29,6 +30,13 @@ impl PageKey {
     /// The key of another URI of the same host.
     pub(crate) fn sibling(&self, target: &str) -> Self {
         Self { target: target.to_owned(), ..self.clone() }
+    }
+
+    /// What names it on disk, where URIs may be of any length.
+    pub(crate) fn digest(&self) -> Digest {
+        let Self { site, scheme, authority, target } = self;
+        // None of the first three may hold a space.
+        Digest::of(format!("{} {scheme} {authority} {target}", site.digest()).as_bytes())
     }
 
     /// Bytes that it takes.

@@ -7,8 +7,12 @@
 mod choose;
 mod direct;
 mod fill;
+mod joined;
 mod key;
+mod parts;
+mod recall;
 mod reply;
+mod saved;
 mod shelf;
 mod sortie;
 mod stored;
@@ -17,12 +21,14 @@ mod tee;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{AUTHORIZATION, COOKIE, UPGRADE};
+use http::header::{AUTHORIZATION, COOKIE, RANGE, UPGRADE};
 use http::{Method, StatusCode};
+use http_body::Body as _;
 use url::Url;
 
 use self::choose::{Choice, choose};
 use self::fill::{FlightKey, How, Landed, Upstreamed};
+use self::parts::Gap;
 use self::reply::{Ranged, Visit};
 use self::shelf::{Found, Shelf};
 use self::sortie::{CONDITIONS, Sortie};
@@ -92,7 +98,8 @@ impl Pages {
         let target = format!("{}://{}{}", request.scheme, request.authority, request.target());
         let target = Url::parse(&target).ok();
         // A switch of protocols is no response that anybody could share.
-        let Some(target) = target.filter(|_| !request.headers.contains_key(UPGRADE)) else {
+        let switches = request.method == Method::GET && request.headers.contains_key(UPGRADE);
+        let Some(target) = target.filter(|_| !switches) else {
             let response = storefront.forward(request, body, rewriting).await?;
             let status = bypassed(response.status());
             return Ok((response, status));
@@ -109,6 +116,11 @@ impl Pages {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             let reason = if is_safe(&request.method) { Forward::Bypass } else { Forward::Method };
             return self.direct(visit, sortie, body, reason, None, true).await;
+        }
+        // What the body of a GET means is between its sender and the upstream:
+        // it is in no key (RFC 9110 §9.3.1).
+        if !body.is_end_stream() {
+            return self.direct(visit, sortie, body, Forward::Bypass, None, false).await;
         }
         self.look_up(visit, sortie, body).await
     }
@@ -134,6 +146,7 @@ impl Pages {
             forwarded: forwarded.clone(),
             rule: pages.directives(&request.path).cloned(),
             stores_cookies: pages.cookies == Cookies::Rfc,
+            gap: None,
             epoch: self.cache.epochs.current(),
             turn: self.shelf.turn(),
         };
@@ -144,18 +157,18 @@ impl Pages {
     async fn look_up(
         self: &Arc<Self>,
         visit: Visit,
-        sortie: Sortie,
+        mut sortie: Sortie,
         body: RequestBody,
     ) -> Result<Delivered, StorefrontError> {
         let now = self.clock.now();
-        let found = self.shelf.find(&sortie.key, &visit.forwarded);
+        let found = self.find(&sortie, now).await;
         let wants = RequestDirectives::of(&visit.forwarded);
         let page = candidate(&visit, &found);
         let (stale, reason) = match choose(page.as_ref(), &found, &wants, now) {
             Choice::Serve(page) if is_for_origin(&visit, &page) => (None, Forward::Request),
             Choice::Serve(page) => return Ok(hit(visit, &page, now, None)),
             Choice::ServeStale { page, behind } => {
-                if behind {
+                if behind && self.shelf.failed(&sortie.key, now).is_none() {
                     let stale = page.head.terms.reuse(&wants, now);
                     self.refresh(&sortie, &found, (Arc::clone(&page), stale));
                 }
@@ -169,6 +182,23 @@ impl Pages {
                 return Ok((respond::neutral(StatusCode::GATEWAY_TIMEOUT, &status), status));
             }
         };
+        match (self.shelf.failed(&sortie.key, now), &stale) {
+            (Some(fault), Some((page, reuse)))
+                if excuses(fault, *reuse) && !is_for_origin(&visit, page) =>
+            {
+                return Ok(hit(visit, page, now, Some("stale-if-error")));
+            }
+            // What it answered to one may not be what it answers to another.
+            (Some(Fault::Throttled) | None, _) => {}
+            (Some(fault), _) => return Ok(left_alone(fault)),
+        }
+        let gap = (reason == Forward::Partial).then(|| Gap::of(&visit, &found, now)).flatten();
+        match gap {
+            // For the whole, many may come at a time.
+            Some(gap) if !visit.forwarded.contains_key(RANGE) => sortie.gap = Some(gap),
+            Some(gap) => return self.complete(visit, sortie, body, gap).await,
+            None => {}
+        }
         if self.is_apart(&visit, &sortie, stale.as_ref(), &wants, now) {
             return self.direct(visit, sortie, body, reason, stale, true).await;
         }
@@ -220,7 +250,7 @@ impl Pages {
         let landed = || {
             let found = self.shelf.find(&sortie.key, &visit.forwarded);
             match choose(candidate(&visit, &found).as_ref(), &found, &wants, now) {
-                Choice::Serve(page) => Some(page),
+                Choice::Serve(page) if !is_for_origin(&visit, &page) => Some(page),
                 _ => None,
             }
         };
@@ -239,23 +269,24 @@ impl Pages {
         match flight.answered().await {
             Progress::Arriving(arriving, _) => {
                 let head = &arriving.head;
-                if !leads && head.vary.select(&visit.forwarded) != head.selection {
-                    return self.direct(visit, sortie, body, Forward::VaryMiss, None, true).await;
+                if !leads && !visit.may_share(head, &wants, now) {
+                    return self.direct(visit, sortie, body, reason, stale, true).await;
                 }
                 let ttl = Some(head.terms.freshness.ttl(now));
                 let status = forwarded(reason, Some(head.status), true, !leads, ttl, None);
                 Ok(visit.arriving(&arriving, flight, leads, status, now))
             }
             Progress::Whole(landed) => {
-                let head = &landed.page.head;
-                if !leads && head.vary.select(&visit.forwarded) != head.selection {
-                    return self.direct(visit, sortie, body, Forward::VaryMiss, None, true).await;
-                }
                 let now = self.clock.now();
+                let excused = matches!(landed.how, How::Excused(_));
+                if !leads && (excused || !visit.may_share(&landed.page.head, &wants, now)) {
+                    return self.direct(visit, sortie, body, reason, stale, true).await;
+                }
                 let status = status_of(&landed, reason, !leads, now);
-                Ok(visit.reply(&landed.page, status, now))
+                let sent = landed.sent.as_ref().filter(|_| leads);
+                Ok(visit.reply_with(&landed.page, sent, status, now))
             }
-            Progress::Unshared(handover) => match handover.take().filter(|_| leads) {
+            Progress::Unshared(handover) => match leads.then(|| handover.take()).flatten() {
                 Some(opened) => {
                     let code = Some(opened.parts.status);
                     let detail = Some(opened.detail);
@@ -290,6 +321,16 @@ fn candidate(visit: &Visit, found: &Found) -> Option<Arc<StoredPage>> {
     found.page.clone().or_else(|| found.parts.iter().find(holds).cloned())
 }
 
+/// Whether a stored response may answer although the upstream gave none
+/// (RFC 9111 §4.2.4). One that was never fresh was not meant for others; and
+/// that the upstream has too much to do is an answer of its own kind.
+fn stands_in(page: &StoredPage, reuse: Reuse, error: &StorefrontError) -> bool {
+    match error {
+        StorefrontError::Busy => reuse.answers_instead_of(StatusCode::SERVICE_UNAVAILABLE),
+        _ => reuse.answers_disconnected() && !page.head.terms.freshness.lifetime.is_zero(),
+    }
+}
+
 /// Whether only the origin can tell if the request's conditions hold.
 fn is_for_origin(visit: &Visit, page: &StoredPage) -> bool {
     let head = &page.head;
@@ -312,6 +353,10 @@ fn status_of(landed: &Landed, reason: Forward, collapsed: bool, now: SystemTime)
         How::Filled { stored } => {
             forwarded(reason, Some(landed.page.head.status), stored, collapsed, ttl, None)
         }
+        How::Completed { stored } => {
+            let code = Some(StatusCode::PARTIAL_CONTENT);
+            forwarded(reason, code, stored, collapsed, ttl, None)
+        }
         How::Freshened => {
             let code = Some(StatusCode::NOT_MODIFIED);
             forwarded(reason, code, true, collapsed, ttl, Some("freshened"))
@@ -333,13 +378,34 @@ fn forwarded(
     CacheStatus { source: Source::Forwarded { reason, status, stored, collapsed }, ttl, detail }
 }
 
+/// Whether a response may answer although it is stale, after this failure.
+fn excuses(fault: Fault, reuse: Reuse) -> bool {
+    match fault {
+        Fault::Throttled => reuse.answers_instead_of(StatusCode::SERVICE_UNAVAILABLE),
+        _ => reuse.answers_disconnected(),
+    }
+}
+
 /// The answer when there is none.
 fn failed(fault: Fault, reason: Forward) -> Delivered {
-    let detail = match fault {
+    if fault == Fault::Down {
+        return left_alone(fault);
+    }
+    let status = forwarded(reason, None, false, false, None, Some(word(fault)));
+    (respond::neutral(fault.status(), &status), status)
+}
+
+/// The answer when the upstream is not asked.
+fn left_alone(fault: Fault) -> Delivered {
+    let status = CacheStatus::generated(word(fault));
+    (respond::neutral(fault.status(), &status), status)
+}
+
+fn word(fault: Fault) -> &'static str {
+    match fault {
         Fault::Timeout => "upstream-timeout",
         Fault::Overloaded => "upstream-busy",
+        Fault::Down => "upstream-down",
         _ => "upstream-unreachable",
-    };
-    let status = forwarded(reason, None, false, false, None, Some(detail));
-    (respond::neutral(fault.status(), &status), status)
+    }
 }

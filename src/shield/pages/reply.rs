@@ -1,7 +1,6 @@
 //! Answers made of stored responses: conditions and ranges are evaluated
 //! against what the upstream sent, and its page is rewritten on the way out.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -12,16 +11,19 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 
 use super::fill::{Arriving, OpenedPage, Upstreamed};
-use super::stored::StoredPage;
+use super::stored::{PageHead, StoredPage};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::conditional::{Outcome, evaluate, if_range_holds, not_modified_fields};
+use crate::semantics::directives::RequestDirectives;
 use crate::semantics::partial::ContentRange;
 use crate::semantics::range::{Selection, select};
+use crate::semantics::reuse::Reuse;
 use crate::shield::body::{BoxError, ResponseBody, empty};
 use crate::shield::deliver::Delivered;
 use crate::shield::flight::Flight;
 use crate::shield::origin::storefront::fields::to_visitor;
 use crate::shield::page::PageOf;
+use crate::shield::pass_on;
 
 /// What an answer depends on besides what is stored.
 #[derive(Debug)]
@@ -52,6 +54,19 @@ impl Visit {
         (response, status)
     }
 
+    /// Whether a response that another request brought may answer this one: a
+    /// stored one must be fresh for that, and so must one that is shared before
+    /// it is stored (RFC 9111 §4).
+    pub(crate) fn may_share(
+        &self,
+        head: &PageHead,
+        wants: &RequestDirectives,
+        now: SystemTime,
+    ) -> bool {
+        let selected = head.vary.select(&self.forwarded) == head.selection;
+        selected && head.terms.reuse(wants, now) == Reuse::Fresh
+    }
+
     /// An answer made of a stored response.
     pub(crate) fn reply(
         self,
@@ -59,15 +74,30 @@ impl Visit {
         status: CacheStatus,
         now: SystemTime,
     ) -> Delivered {
+        self.reply_with(page, None, status, now)
+    }
+
+    /// The same with the fields that the upstream `sent`, of which some may not
+    /// be stored, to the request that it sent them for.
+    pub(crate) fn reply_with(
+        self,
+        page: &StoredPage,
+        sent: Option<&HeaderMap>,
+        status: CacheStatus,
+        now: SystemTime,
+    ) -> Delivered {
         let head = &page.head;
         let outcome = evaluate(&self.forwarded, head.status, &head.fields, page.received());
         let age = head.terms.freshness.age_field(now);
+        if outcome == Outcome::AskOrigin {
+            return self.failed_precondition(status);
+        }
         if outcome == Outcome::NotModified {
             let mut fields = not_modified_fields(&head.fields);
             fields.insert(AGE, age);
             return self.answer(StatusCode::NOT_MODIFIED, &fields, empty(), status);
         }
-        let mut fields = head.fields.clone();
+        let mut fields = sent.unwrap_or(&head.fields).clone();
         fields.insert(AGE, age);
         let whole = (0, page.size.saturating_sub(1));
         let (code, span) = match self.range(page) {
@@ -92,9 +122,15 @@ impl Visit {
         }
         let body = match self.method == Method::HEAD || page.size == 0 {
             true => empty(),
-            false => cut(&page.pieces, span.0, span.1),
+            false => pass_on::pieces(&page.pieces, span.0, span.1),
         };
         self.answer(code, &fields, body, status)
+    }
+
+    /// The origin was asked, and what it has is not what the request is about
+    /// (RFC 9110 §13.2.2).
+    fn failed_precondition(self, status: CacheStatus) -> Delivered {
+        self.answer(StatusCode::PRECONDITION_FAILED, &HeaderMap::new(), empty(), status)
     }
 
     /// An answer whose body still arrives. `leads`: it is the one that was
@@ -114,6 +150,9 @@ impl Visit {
             fields.insert(AGE, head.terms.freshness.age_field(now));
         }
         let outcome = evaluate(&self.forwarded, head.status, &head.fields, received);
+        if outcome == Outcome::AskOrigin {
+            return self.failed_precondition(status);
+        }
         if outcome == Outcome::NotModified {
             let fields = not_modified_fields(&fields);
             return self.answer(StatusCode::NOT_MODIFIED, &fields, empty(), status);
@@ -141,6 +180,14 @@ impl Visit {
         self.answer(opened.parts.status, &opened.parts.headers, opened.body, status)
     }
 
+    /// Whether the answer is rewritten if it has these fields.
+    pub(crate) fn rewrites(&self, fields: &HeaderMap) -> bool {
+        let html = fields.get(CONTENT_TYPE).is_some_and(|media| {
+            media.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+        });
+        self.page.is_some() && html
+    }
+
     /// Which bytes of a stored response are wanted.
     pub(crate) fn range(&self, page: &StoredPage) -> Ranged {
         let head = &page.head;
@@ -150,10 +197,7 @@ impl Visit {
             && if_range_holds(&self.forwarded, &head.fields);
         let Some(field) = field.filter(|_| ranged) else { return Ranged::Whole };
         // The bytes of a page are others once it is rewritten.
-        let html = head.fields.get(CONTENT_TYPE).is_some_and(|media| {
-            media.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
-        });
-        if self.page.is_some() && html {
+        if self.rewrites(&head.fields) {
             return Ranged::Whole;
         }
         let (start, complete) = match head.part {
@@ -184,27 +228,6 @@ pub(crate) enum Ranged {
     Part(ContentRange, (u64, u64)),
     /// None that exist.
     Nothing,
-}
-
-/// The bytes between two offsets, both included.
-fn cut(pieces: &Arc<[Bytes]>, first: u64, last: u64) -> ResponseBody {
-    let (mut start, mut parts) = (0_u64, Vec::new());
-    for piece in pieces.iter() {
-        let end = start + piece.len() as u64;
-        let (from, to) = (first.max(start), (last + 1).min(end));
-        if from < to {
-            // Both are at most the length of a piece, which is in memory.
-            parts.push(piece.slice((from - start) as usize..(to - start) as usize));
-        }
-        start = end;
-    }
-    match <[Bytes; 1]>::try_from(parts) {
-        Ok([part]) => crate::shield::body::full(part),
-        Err(parts) => {
-            let frames = parts.into_iter().map(|part| Ok::<_, BoxError>(Frame::data(part)));
-            StreamBody::new(stream::iter(frames)).boxed_unsync()
-        }
-    }
 }
 
 /// The bytes of a body that still arrives.

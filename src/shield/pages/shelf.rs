@@ -8,9 +8,14 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use super::key::PageKey;
-use super::stored::{StoredPage, Variants};
+use super::recall;
+use super::saved::SavedRule;
+use super::sortie::Sortie;
+use super::stored::{PageHead, StoredPage, Variants};
+use crate::asset::Digest;
 use crate::semantics::vary::Vary;
-use crate::shield::cache::{Cache, CacheKey};
+use crate::shield::cache::{Cache, CacheKey, Known, Why};
+use crate::shield::origin::Fault;
 
 /// How long a URI is known to have responses that are not shared.
 const UNSHARED_FOR: Duration = Duration::from_secs(120);
@@ -19,6 +24,10 @@ const UNSHARED_FOR: Duration = Duration::from_secs(120);
 /// wait for each other once.
 const UNSHARED_MAX: usize = 4096;
 
+/// Places for the turns of requests that changed something. URIs that share
+/// one keep each other's older fills out, and nothing worse.
+const CHANGES: usize = 4096;
+
 /// The responses of upstreams that are stored.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -26,7 +35,11 @@ pub(crate) struct Shelf {
     /// Held while the variants of a URI are exchanged for others.
     writing: Mutex<()>,
     turns: AtomicU64,
-    unshared: Mutex<HashMap<PageKey, SystemTime>>,
+    /// The turn of the newest request that made unusable what was stored for a
+    /// URI. What was asked for before is not stored. Outside of the map, which
+    /// may forget what it holds.
+    changes: Box<[AtomicU64]>,
+    unshared: Mutex<HashMap<Digest, SystemTime>>,
 }
 
 /// What is stored for a request.
@@ -46,8 +59,9 @@ pub(crate) struct Found {
 
 impl Shelf {
     pub(crate) fn new(cache: Arc<Cache>) -> Self {
+        let changes = (0..CHANGES).map(|_| AtomicU64::new(0)).collect();
         let (writing, turns) = (Mutex::default(), AtomicU64::new(1));
-        Self { cache, writing, turns, unshared: Mutex::default() }
+        Self { cache, writing, turns, changes, unshared: Mutex::default() }
     }
 
     /// The next turn: later than all that were given.
@@ -57,8 +71,9 @@ impl Shelf {
 
     /// What is stored for a request that is forwarded with these fields.
     pub(crate) fn find(&self, key: &PageKey, forwarded: &HeaderMap) -> Found {
-        let Some(variants) = self.cache.pages(&place(key)) else { return Found::default() };
-        let mut found = Found { not_before: variants.not_before, ..Found::default() };
+        let not_before = self.changed(key).load(Ordering::Acquire);
+        let mut found = Found { not_before, ..Found::default() };
+        let Some(variants) = self.cache.pages(&place(key)) else { return found };
         found.vary = variants.kept.first().map(|page| page.head.vary.clone());
         for page in &variants.kept {
             if !page.answers(forwarded, &self.cache.epochs) {
@@ -72,31 +87,100 @@ impl Shelf {
         found
     }
 
+    /// The usable parts that are stored for the requests that `head` answers.
+    pub(crate) fn parts_beside(&self, key: &PageKey, head: &PageHead) -> Vec<Arc<StoredPage>> {
+        let Some(variants) = self.cache.pages(&place(key)) else { return Vec::new() };
+        let part = |page: &&Arc<StoredPage>| {
+            let usable = self.cache.epochs.usable(page.head.fill_epoch);
+            page.head.part.is_some() && page.head.is_beside(head) && usable
+        };
+        variants.kept.iter().filter(part).cloned().collect()
+    }
+
     /// Stores a response. Tells whether it is stored.
     pub(crate) fn put(&self, key: &PageKey, page: Arc<StoredPage>) -> bool {
-        self.change(key, |variants| variants.with(page))
+        let not_before = self.changed(key);
+        let change = |variants: &Variants| {
+            let late = page.head.turn < not_before.load(Ordering::Acquire);
+            if late { None } else { variants.with(Arc::clone(&page)) }
+        };
+        let write = |generation| recall::write_behind(&self.cache, key, generation, &page);
+        self.change(key, change, write)
+    }
+
+    /// Keeps in memory a response that was found on disk, unless what is there
+    /// is of another generation.
+    pub(crate) fn put_recalled(
+        &self,
+        key: &PageKey,
+        generation: u64,
+        page: Arc<StoredPage>,
+    ) -> bool {
+        let not_before = self.changed(key);
+        let change = |there: &Variants| {
+            let late = page.head.turn < not_before.load(Ordering::Acquire);
+            let same = there.generation == generation || self.cache.pages(&place(key)).is_none();
+            let (kept, overhead) = (there.kept.clone(), there.overhead);
+            let found = Variants { kept, generation, overhead };
+            if late || !same { None } else { found.with(page) }
+        };
+        self.change(key, change, |_| {})
     }
 
     /// Stores a response no longer.
     pub(crate) fn forget(&self, key: &PageKey, page: &Arc<StoredPage>) {
-        self.change(key, |variants| Some(variants.without(page)));
+        let remove = |generation| {
+            if let Some(disk) = &self.cache.disk {
+                disk.forget_behind(SavedRule::key_of(key, generation, &page.head.selection));
+            }
+        };
+        self.change(key, |variants| Some(variants.without(page)), remove);
     }
 
     /// Makes unusable what is stored for a URI, and what was asked for before.
-    pub(crate) fn empty(&self, key: &PageKey) {
-        let not_before = self.turn();
-        self.change(key, |variants| Some(Variants { kept: Vec::new(), not_before, ..*variants }));
+    /// On disk, it is when [`Shelf::forget_saved`] returns. Tells whether there
+    /// was anything in memory.
+    pub(crate) fn empty(&self, key: &PageKey) -> bool {
+        self.changed(key).fetch_max(self.turn(), Ordering::AcqRel);
+        let mut known = false;
+        let emptied = |variants: &Variants| {
+            known = !variants.kept.is_empty();
+            let generation = fastrand::u64(..);
+            Some(Variants { kept: Vec::new(), generation, ..*variants })
+        };
+        self.change(key, emptied, |_| {});
+        known
     }
 
-    fn change(&self, key: &PageKey, change: impl FnOnce(&Variants) -> Option<Variants>) -> bool {
+    fn changed(&self, key: &PageKey) -> &AtomicU64 {
+        let [first, second, ..] = *key.digest().as_bytes();
+        &self.changes[usize::from(u16::from_le_bytes([first, second])) % CHANGES]
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Exchanges the variants of a URI for others, and then does the same on
+    /// disk, where their generation leads to them. In one order for both: what
+    /// was made unusable is not written again behind that.
+    fn change(
+        &self,
+        key: &PageKey,
+        change: impl FnOnce(&Variants) -> Option<Variants>,
+        on_disk: impl FnOnce(u64),
+    ) -> bool {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let place = place(key);
         let there = self.cache.pages(&place);
-        let empty = Variants { overhead: key.bytes(), ..Variants::default() };
+        let (overhead, generation) = (key.bytes(), fastrand::u64(..));
+        let empty = Variants { overhead, generation, ..Variants::default() };
         let changed = change(there.as_deref().unwrap_or(&empty));
         let stored = changed.is_some();
         if let Some(changed) = changed {
+            let generation = changed.generation;
             self.cache.put_pages(place, Arc::new(changed));
+            on_disk(generation);
         }
         stored
     }
@@ -104,7 +188,7 @@ impl Shelf {
     /// Whether responses for this URI were found not to be shared of late, so
     /// that requests for it need not wait for each other.
     pub(crate) fn is_unshared(&self, key: &PageKey, now: SystemTime) -> bool {
-        self.unshared().get(key).is_some_and(|since| is_recent(*since, now))
+        self.unshared().get(&key.digest()).is_some_and(|since| is_recent(*since, now))
     }
 
     /// Remembers that a response for this URI was not shared.
@@ -114,11 +198,28 @@ impl Shelf {
             unshared.retain(|_, since| is_recent(*since, now));
         }
         if unshared.len() < UNSHARED_MAX {
-            unshared.insert(key.clone(), now);
+            unshared.insert(key.digest(), now);
         }
     }
 
-    fn unshared(&self) -> MutexGuard<'_, HashMap<PageKey, SystemTime>> {
+    /// How the upstream failed a moment ago, when it was asked for this URI.
+    /// `Throttled`: it answered that it cannot.
+    pub(crate) fn failed(&self, key: &PageKey, now: SystemTime) -> Option<Fault> {
+        match self.cache.lookup(&place(key), now) {
+            Known::Refused(Why::Failed(fault)) => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// Remembers for a moment that the upstream failed.
+    pub(crate) fn note_failed(&self, sortie: &Sortie, fault: Fault, now: SystemTime) {
+        if fault.is_of_origin() {
+            let why = Why::Failed(fault);
+            self.cache.put_refusal(place(&sortie.key), sortie.epoch, now, why);
+        }
+    }
+
+    fn unshared(&self) -> MutexGuard<'_, HashMap<Digest, SystemTime>> {
         self.unshared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! One request on its way to an upstream, and what of the answer is stored.
 
 use http::header::{
-    CONTENT_LENGTH, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-    RANGE, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -10,6 +10,7 @@ use http_body::Body as _;
 use url::Url;
 
 use super::key::PageKey;
+use super::parts::Gap;
 use super::stored::PageHead;
 use crate::semantics::directives::{ResponseDirectives, Scope};
 use crate::semantics::freshness::Exchange;
@@ -25,11 +26,12 @@ use crate::shield::origin::storefront::{Asked, Storefront, is_event_stream};
 pub(crate) const CONDITIONS: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
-/// Fields of htmx by which an upstream answers with a part of a page. They
-/// select variants whatever `Vary` says: fragments have the URI of their page,
-/// and few upstreams tell. What the address bar shows, `HX-Current-URL`, is not
-/// among them: it would make a variant for every page that a visitor comes from.
-const OF_HTMX: [HeaderName; 7] = [
+/// Fields that select variants whatever `Vary` says. By those of htmx an
+/// upstream answers with a part of a page: it has the URI of the page, and few
+/// upstreams tell. By those of a trusted proxy it makes its links. What the
+/// address bar shows, `HX-Current-URL`, is not among them: it would make a
+/// variant for every page that a visitor comes from.
+const SELECTING: [HeaderName; 10] = [
     HeaderName::from_static("hx-boosted"),
     HeaderName::from_static("hx-history-restore-request"),
     HeaderName::from_static("hx-prompt"),
@@ -37,6 +39,9 @@ const OF_HTMX: [HeaderName; 7] = [
     HeaderName::from_static("hx-target"),
     HeaderName::from_static("hx-trigger"),
     HeaderName::from_static("hx-trigger-name"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-server"),
 ];
 
 /// A request as it is forwarded.
@@ -53,15 +58,17 @@ pub(crate) struct Sortie {
     pub(crate) rule: Option<ResponseDirectives>,
     /// Whether a response that sets a cookie is stored.
     pub(crate) stores_cookies: bool,
+    /// The part of what is stored whose rest alone may be asked for.
+    pub(crate) gap: Option<Gap>,
     pub(crate) epoch: Epoch,
     pub(crate) turn: u64,
 }
 
 impl Sortie {
-    /// The fields of a request for the whole.
+    /// The fields of a request for the whole, without a body.
     pub(crate) fn unconditional(&self) -> HeaderMap {
         let mut fields = self.forwarded.clone();
-        for name in &CONDITIONS {
+        for name in CONDITIONS.iter().chain([&CONTENT_LENGTH]) {
             fields.remove(name);
         }
         fields
@@ -71,7 +78,9 @@ impl Sortie {
     /// be merged into a response that others get.
     pub(crate) fn is_personal(&self, not_modified: &HeaderMap) -> bool {
         let cookie = !self.stores_cookies && not_modified.contains_key(SET_COOKIE);
-        cookie || ResponseDirectives::of(not_modified).private == Scope::All
+        let private = ResponseDirectives::of(not_modified).private == Scope::All;
+        // Nor what says that nobody can tell whom it is for.
+        cookie || private || Vary::of(not_modified).is_err()
     }
 
     /// What is to be stored of a response, or why nothing is.
@@ -115,7 +124,11 @@ impl Sortie {
     ) -> PageHead {
         let fields = stored_fields(headers, &terms.directives, exchange.received);
         // Those that cannot be read are refused before.
-        let vary = Vary::of(headers).unwrap_or_default().and(OF_HTMX);
+        let mut vary = Vary::of(headers).unwrap_or_default().and(SELECTING);
+        // Many upstreams code without saying that they chose to.
+        if headers.contains_key(CONTENT_ENCODING) {
+            vary = vary.and([ACCEPT_ENCODING]);
+        }
         let partial = status == StatusCode::PARTIAL_CONTENT;
         PageHead {
             status,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::semantics::freshness::Exchange;
-use crate::semantics::partial::ContentRange;
+use crate::semantics::partial::{ContentRange, belong_together};
 use crate::semantics::reuse::Terms;
 use crate::semantics::vary::{Selection, Vary};
 use crate::shield::cache::{ENTRY_BYTES, Epoch, Epochs, Reservation};
@@ -51,10 +51,9 @@ pub(crate) struct StoredPage {
 #[derive(Debug, Default)]
 pub(crate) struct Variants {
     pub(crate) kept: Vec<Arc<StoredPage>>,
-    /// The turn of the newest request that made unusable what was there. What
-    /// was asked for before is not stored.
-    pub(crate) not_before: u64,
-    /// Bytes of the key, and of what is taken without a body.
+    /// Leads to those on disk; another one to none that are there now.
+    pub(crate) generation: u64,
+    /// Bytes of the key.
     pub(crate) overhead: u64,
 }
 
@@ -67,6 +66,21 @@ impl StoredPage {
     /// Whether it answers requests of this selection.
     pub(crate) fn answers(&self, request: &HeaderMap, epochs: &Epochs) -> bool {
         epochs.usable(self.head.fill_epoch) && self.head.vary.select(request) == self.head.selection
+    }
+
+    /// The bytes between two offsets in what is stored, both included.
+    pub(crate) fn slices(&self, first: u64, last: u64) -> Vec<Bytes> {
+        let (mut start, mut slices) = (0_u64, Vec::new());
+        for piece in self.pieces.iter() {
+            let end = start + piece.len() as u64;
+            let (from, to) = (first.max(start), last.saturating_add(1).min(end));
+            if from < to {
+                // Both are at most the length of a piece, which is in memory.
+                slices.push(piece.slice((from - start) as usize..(to - start) as usize));
+            }
+            start = end;
+        }
+        slices
     }
 
     /// When it was stored or last freshened.
@@ -83,23 +97,35 @@ impl PageHead {
         (bytes.sum::<usize>() + self.selection.as_str().len()) as u64
     }
 
-    /// Whether both answer the same requests, so that one takes the place of
-    /// the other.
+    /// Whether both answer the same requests.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.vary == other.vary && self.selection == other.selection
+    }
+
+    /// Whether one takes the place of the other, which answers the same requests.
     fn replaces(&self, other: &Self) -> bool {
-        let same = self.vary == other.vary && self.selection == other.selection;
-        // A part leaves the whole in its place; the whole is better than parts.
-        same && (self.part.is_none() || other.part.is_some())
+        self.is_beside(other)
+            && match (self.part, other.part) {
+                (None, _) => true,
+                // The whole is better than parts.
+                (Some(_), None) => false,
+                (Some(part), Some(old)) => {
+                    let within = part.first <= old.first && old.last <= part.last;
+                    within || !belong_together(&self.fields, &other.fields)
+                }
+            }
     }
 }
 
 impl Variants {
-    /// These with one more. `None` when it came too late: after a request that
-    /// changed what is at the URI, or after a newer response.
+    /// These with one more. `None` when it came too late: after a response that
+    /// was asked for later.
     pub(crate) fn with(&self, page: Arc<StoredPage>) -> Option<Self> {
         let overtaken = |other: &Arc<StoredPage>| {
-            page.head.replaces(&other.head) && other.head.fill_epoch > page.head.fill_epoch
+            let asked = |head: &PageHead| (head.fill_epoch, head.turn);
+            page.head.replaces(&other.head) && asked(&other.head) > asked(&page.head)
         };
-        if page.head.turn < self.not_before || self.kept.iter().any(overtaken) {
+        if self.kept.iter().any(overtaken) {
             return None;
         }
         let others = self.kept.iter().filter(|other| !page.head.replaces(&other.head)).cloned();

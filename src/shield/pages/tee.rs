@@ -10,14 +10,14 @@ use futures_util::FutureExt as _;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Pages;
-use super::fill::Room;
+use super::fill::{PIECE_BYTES, Room};
+use super::joined;
 use super::key::PageKey;
-use super::stored::{PageHead, StoredPage};
+use super::sortie::Sortie;
+use super::stored::PageHead;
+use crate::semantics::directives::ResponseDirectives;
 use crate::shield::body::{BoxError, ResponseBody};
 use crate::shield::cache::{ENTRY_BYTES, Reservation};
-
-/// What a piece costs besides its bytes.
-const PIECE_BYTES: u64 = 128;
 
 /// A body on its way to a client and into the cache.
 pub(crate) struct Kept {
@@ -29,6 +29,8 @@ pub(crate) struct Kept {
 
 struct Draft {
     key: PageKey,
+    /// What the site's rules say of the path.
+    rule: Option<ResponseDirectives>,
     head: PageHead,
     length: Option<u64>,
     share: Arc<Reservation>,
@@ -41,7 +43,7 @@ impl Kept {
     /// Stores `body` while it passes. The body as it was, if there is no room.
     pub(crate) fn new(
         pages: &Arc<Pages>,
-        key: PageKey,
+        sortie: &Sortie,
         head: PageHead,
         length: Option<u64>,
         body: ResponseBody,
@@ -50,7 +52,8 @@ impl Kept {
         let needed = ENTRY_BYTES + head.bytes();
         let Some(share) = at_once(&mut room, needed) else { return Err(body) };
         let (pieces, size, cost) = (Vec::new(), 0, room.cost);
-        let draft = Draft { key, head, length, share, pieces, size, cost };
+        let (key, rule) = (sortie.key.clone(), sortie.rule.clone());
+        let draft = Draft { key, rule, head, length, share, pieces, size, cost };
         let mut kept = Self { body, pages: Arc::clone(pages), draft: Some(draft) };
         if kept.body.is_end_stream() {
             kept.finish();
@@ -76,8 +79,9 @@ impl Kept {
         if length.is_some_and(|length| length != draft.size) {
             return;
         }
-        let Draft { key, head, share, pieces, size, cost, .. } = draft;
-        let page = StoredPage { head, pieces: pieces.into(), size, cost, _share: share };
+        let Draft { key, rule, head, share, pieces, cost, .. } = draft;
+        let page = joined::page(&self.pages.cache.budget, head, &pieces.into(), cost, share);
+        let page = self.pages.joined_with_stored(&key, rule.as_ref(), page);
         self.pages.shelf.put(&key, Arc::new(page));
     }
 }

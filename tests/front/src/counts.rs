@@ -52,6 +52,7 @@ impl Counts {
             "classes": classes.map(|class| (format!("{class:?}"), self.class(class))).into_iter()
                 .collect::<BTreeMap<_, _>>(),
             "operations": self.operations,
+            "objects": self.objects(),
             "connections": self.connections,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
@@ -59,10 +60,40 @@ impl Counts {
         })
     }
 
+    /// How often each key was read, as far as calls are remembered.
+    fn objects(&self) -> BTreeMap<&str, u64> {
+        let mut objects = BTreeMap::new();
+        for call in self.seen.iter().filter(|call| call.operation == "GetObject") {
+            *objects.entry(&*call.key).or_default() += 1;
+        }
+        objects
+    }
+
     pub(crate) fn add(&mut self, call: &Call) {
         *self.operations.entry(call.operation).or_default() += 1;
         if self.seen.len() < SEEN_MAX {
             self.seen.push(call.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Head;
+
+    #[test]
+    fn reads_are_told_by_key() {
+        let mut counts = Counts::default();
+        for (method, target) in [
+            ("GET", "/b/a/x"),
+            ("PUT", "/b/a/x"),
+            ("GET", "/b/a/x"),
+            ("GET", "/b/a/y"),
+            ("GET", "/b/?list-type=2"),
+        ] {
+            counts.add(&Call::of(&Head::request(method, target), 1));
+        }
+        assert_eq!(counts.to_json()["objects"], serde_json::json!({ "a/x": 2, "a/y": 1 }));
     }
 }

@@ -466,3 +466,24 @@ async fn a_form_is_not_read() {
         Some(0)
     );
 }
+
+#[tokio::test]
+async fn who_reads_while_the_newest_version_is_deleted_gets_the_one_before() {
+    let server = Server::start().await;
+    let client = server.client();
+    put(&client, "k", b"first").await;
+    let changing = async {
+        for _ in 0..100 {
+            let second = put(&client, "k", b"second").await;
+            let delete = client.delete_object().bucket("shop").key("k").version_id(second);
+            delete.send().await.unwrap();
+        }
+    };
+    let reading = async {
+        for _ in 0..400 {
+            let head = client.head_object().bucket("shop").key("k").send().await;
+            assert!(matches!(head.unwrap().content_length, Some(5 | 6)));
+        }
+    };
+    tokio::join!(changing, reading);
+}

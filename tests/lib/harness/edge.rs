@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use awning::rewrite::PublicBase;
-use awning::shield::GatedRequest;
 use awning::shield::body::{RequestBody, ResponseBody};
 use awning::shield::config::{Config, Limits, Serve, SiteConfig};
 use awning::shield::metrics::Metrics;
 use awning::shield::server::{Front, public_router, serve_routers};
+use awning::shield::{Answering, GatedRequest};
 use axum::Router;
 use http::Response;
 use tokio::net::TcpListener;
@@ -61,22 +61,24 @@ where
     serve(config, metrics, router, Router::new()).await
 }
 
-/// Serves two routers.
+/// Serves visitors and operators.
 pub(crate) async fn serve(
     config: Config,
     metrics: Arc<Metrics>,
-    public: Router,
+    public: impl Answering,
     admin: Router,
 ) -> Edge {
-    let [public, admin] = [public, admin].map(|router| async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (listener.local_addr().unwrap(), Front { listener, router })
-    });
-    let ((public, public_front), (admin, admin_front)) = tokio::join!(public, admin);
+    let (public, public_front) = front(public).await;
+    let (admin, admin_front) = front(admin).await;
     let shutdown = CancellationToken::new();
     let (inner, token) = (Arc::clone(&metrics), shutdown.clone());
     let serving = tokio::spawn(async move {
         serve_routers(public_front, admin_front, &config, &inner, token).await
     });
     Edge { public, admin, metrics, shutdown, serving }
+}
+
+async fn front<R>(router: R) -> (SocketAddr, Front<R>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener.local_addr().unwrap(), Front { listener, router })
 }

@@ -1,6 +1,5 @@
 //! A web shop of the test's own making.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +14,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+/// There is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("it hung up")]
+struct HungUp;
+
 /// An upstream, and the heads and bodies of what it was asked.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
@@ -28,7 +32,20 @@ impl Upstream {
         A: Fn(Request<Vec<u8>>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<ResponseBody>> + Send + 'static,
     {
-        Self::streaming(move |request: Request<Incoming>| {
+        Self::wavering(move |request| {
+            let answer = answer(request);
+            async move { Some(answer.await) }
+        })
+        .await
+    }
+
+    /// One that hangs up where `answer` has none.
+    pub(crate) async fn wavering<A, F>(answer: A) -> Self
+    where
+        A: Fn(Request<Vec<u8>>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Option<Response<ResponseBody>>> + Send + 'static,
+    {
+        Self::serving(move |request: Request<Incoming>| {
             let answer = answer.clone();
             async move {
                 let (parts, body) = request.into_parts();
@@ -45,6 +62,18 @@ impl Upstream {
         A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<ResponseBody>> + Send + 'static,
     {
+        Self::serving(move |request| {
+            let answer = answer(request);
+            async move { Some(answer.await) }
+        })
+        .await
+    }
+
+    async fn serving<A, F>(answer: A) -> Self
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Option<Response<ResponseBody>>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Parts>>> = Arc::default();
@@ -57,7 +86,7 @@ impl Upstream {
                     let (parts, body) = request.into_parts();
                     record.lock().unwrap().push(parts.clone());
                     let answer = answer(Request::from_parts(parts, body));
-                    async move { Ok::<_, Infallible>(answer.await) }
+                    async move { answer.await.ok_or(HungUp) }
                 });
                 let connection = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), answering)
@@ -98,6 +127,11 @@ impl Upstream {
         let seen = self.seen.lock().unwrap();
         assert_eq!(seen.len(), 1, "one request expected");
         seen[0].clone()
+    }
+
+    /// The head of the newest request.
+    pub(crate) fn last(&self) -> Parts {
+        self.seen.lock().unwrap().last().unwrap().clone()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use awning::shield::body::{ResponseBody, empty};
+use awning::shield::body::{ResponseBody, full};
 use awning::shield::{GatedRequest, Shield};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 
 /// A request.
 #[derive(Clone, Debug)]
-pub(crate) struct Visit(GatedRequest);
+pub(crate) struct Visit(GatedRequest, Bytes);
 
 /// What a visitor saw.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) fn get(host: &str, path: &str) -> Visit {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (path, None),
     };
-    Visit(GatedRequest {
+    let request = GatedRequest {
         method: Method::GET,
         scheme: "https",
         host: host.to_owned(),
@@ -40,13 +40,20 @@ pub(crate) fn get(host: &str, path: &str) -> Visit {
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         from_trusted_proxy: false,
         tunnel: None,
-    })
+    };
+    Visit(request, Bytes::new())
 }
 
 impl Visit {
     /// With another method.
     pub(crate) fn method(mut self, method: &str) -> Self {
         self.0.method = Method::from_bytes(method.as_bytes()).unwrap();
+        self
+    }
+
+    /// With its host written in another way.
+    pub(crate) fn authority(mut self, authority: &str) -> Self {
+        authority.clone_into(&mut self.0.authority);
         self
     }
 
@@ -57,21 +64,37 @@ impl Visit {
         self
     }
 
+    /// With a body.
+    pub(crate) fn body(mut self, body: &'static str) -> Self {
+        self.1 = Bytes::from_static(body.as_bytes());
+        self
+    }
+
     /// The response, its body not read.
     pub(crate) async fn begin(self, shield: &Arc<Shield>) -> Response<ResponseBody> {
-        shield.respond_to(self.0, empty()).await
+        shield.respond_to(self.0, full(self.1)).await
     }
 
     /// The response, read to its end.
     pub(crate) async fn of(self, shield: &Arc<Shield>) -> Seen {
-        let (head, body) = self.begin(shield).await.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes());
-        let body = body.map_err(|error| error.to_string());
-        Seen { status: head.status.as_u16(), headers: head.headers, body }
+        Seen::of(self.begin(shield).await).await
+    }
+
+    /// The response to the request with a body.
+    pub(crate) async fn sending(self, body: &'static str, shield: &Arc<Shield>) -> Seen {
+        let visit = self.header("content-length", &body.len().to_string());
+        Seen::of(shield.respond_to(visit.0, full(body)).await).await
     }
 }
 
 impl Seen {
+    async fn of(response: Response<ResponseBody>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes());
+        let body = body.map_err(|error| error.to_string());
+        Self { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
     /// A header field as text; empty when it is not there.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())

@@ -52,6 +52,24 @@ async fn a_body_that_breaks_off_every_64_kib_arrives_whole() {
     }
 }
 
+#[tokio::test]
+async fn names_that_a_store_denies_are_absent_and_do_not_make_it_down() {
+    let release = many(1);
+    let street = Street::with(&release).await;
+    for letter in 'a'..='t' {
+        let name = format!("img/foto.aaaaaaaaaaaaaaa{letter}.png");
+        street.origin.script(&format!("a/{name}"), Script::Fails(StoreErrorKind::Denied));
+        let seen = get(CDN, &format!("/{name}")).of(&street.shield).await;
+        assert_eq!((seen.status, seen.header("cache-control")), (404, "no-store"), "{name}");
+    }
+    assert_eq!(street.metric(BREAKER), 0.0);
+    let key = release.key("app.css");
+    street.origin.script(&key, Script::Fails(StoreErrorKind::Denied));
+    let seen = get(CDN, &release.name("app.css")).of(&street.shield).await;
+    assert_eq!(told(&seen), (502, "awning; fwd=uri-miss; detail=unavailable"));
+    assert_eq!(get(CDN, &release.name("0.css")).of(&street.shield).await.status, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stays_broken_is_given_up_after_ten_seconds() {
     let release = Release::default().with("film.mp4", bytes(1_000_003));

@@ -91,6 +91,8 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 enum Job {
     Write(Box<Record>),
+    /// Told back when the entry of this key is gone.
+    Forget(Vec<u8>, tokio::sync::oneshot::Sender<bool>),
     /// Told back when all before it are written.
     Flush(tokio::sync::oneshot::Sender<()>),
 }
@@ -156,6 +158,27 @@ impl Disk {
         }
     }
 
+    /// Removes the entry of a key, and what was put under it before. Tells
+    /// whether it is gone: not if the disk fails or takes too long.
+    pub(crate) async fn forget(&self, key: Vec<u8>) -> bool {
+        let (told, gone) = tokio::sync::oneshot::channel();
+        let Some(queue) = self.queue.clone() else { return false };
+        // A full queue makes this wait, which is why it is not done here.
+        let sending = tokio::task::spawn_blocking(move || queue.send(Job::Forget(key, told)));
+        let forgetting =
+            async { sending.await.is_ok_and(|sent| sent.is_ok()) && gone.await == Ok(true) };
+        tokio::time::timeout(TURN_PATIENCE, forgetting).await.unwrap_or(false)
+    }
+
+    /// The same when its turn comes, with nobody waiting for it.
+    pub(crate) fn forget_behind(&self, key: Vec<u8>) {
+        let (told, _) = tokio::sync::oneshot::channel();
+        let queued = self.queue.as_ref().map(|queue| queue.try_send(Job::Forget(key, told)));
+        if !matches!(queued, Some(Ok(()))) {
+            self.tier.counts.dropped(Dropped::Queue);
+        }
+    }
+
     /// Begins an entry whose body of so many bytes still has to come; `None`
     /// when it cannot be taken.
     pub(crate) async fn begin(&self, key: &[u8], body_bytes: u64) -> Option<Writer> {
@@ -212,6 +235,9 @@ fn write_behind(tier: &Arc<Tier>, jobs: &Receiver<Job>) {
                 if let Err(why) = tier.write(&record) {
                     tier.counts.dropped(why);
                 }
+            }
+            Job::Forget(key, told) => {
+                let _ = told.send(tier.discard(&files::name_of(&key)).is_ok());
             }
             Job::Flush(told) => {
                 let _ = told.send(());

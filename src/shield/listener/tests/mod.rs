@@ -49,7 +49,7 @@ pub(super) fn connect(router: Router, pipe: usize) -> Connection {
     let endings = Endings::default();
     let inner = Arc::new(endings.clone());
     let server = tokio::spawn(async move {
-        let protocol = protocol(&limits, IDLE, Counter::noop());
+        let protocol = protocol(&limits, Counter::noop());
         serve_connection(io, slot, None, router, &protocol, &inner).await
     });
     Connection { client, server, endings, roster, opened: Instant::now() }

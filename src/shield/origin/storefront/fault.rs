@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::shield::body::{BoxError, ResponseBody};
+use crate::shield::origin::Fault;
 use crate::shield::respond::neutral;
 
 /// An upstream gave no response that can be passed on.
@@ -22,6 +23,9 @@ pub enum StorefrontError {
     /// As many requests as it may get are at the upstream already.
     #[error("the upstream has too many requests")]
     Busy,
+    /// It failed again and again, and is not asked for the moment.
+    #[error("the upstream is down")]
+    Down,
     /// The request went through this shield before (RFC 8586).
     #[error("the request goes in circles")]
     Loop,
@@ -37,7 +41,7 @@ impl StorefrontError {
             Self::Unreachable(_) | Self::Unfitting => StatusCode::BAD_GATEWAY,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Request(_) => StatusCode::BAD_REQUEST,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Down => StatusCode::SERVICE_UNAVAILABLE,
             Self::Loop => StatusCode::LOOP_DETECTED,
         }
     }
@@ -49,15 +53,26 @@ impl StorefrontError {
             Self::TimedOut => "upstream-timeout",
             Self::Request(_) => "body-broken",
             Self::Busy => "upstream-busy",
+            Self::Down => "upstream-down",
             Self::Loop => "loop",
             Self::Unfitting => "upstream-unfitting",
+        }
+    }
+
+    /// The failure as those hear of it who share a flight.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::TimedOut => Fault::Timeout,
+            Self::Busy => Fault::Overloaded,
+            Self::Down => Fault::Down,
+            _ => Fault::Unavailable,
         }
     }
 
     /// What the answer says of itself.
     pub(crate) fn cache_status(&self) -> CacheStatus {
         match self {
-            Self::Loop => CacheStatus::generated(self.reason()),
+            Self::Loop | Self::Down => CacheStatus::generated(self.reason()),
             _ => CacheStatus {
                 detail: Some(self.reason()),
                 ..CacheStatus::forwarded(Forward::Bypass, None)

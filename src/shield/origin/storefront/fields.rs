@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use http::Method;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, MAX_FORWARDS, TE, TRAILER, UPGRADE, VIA,
 };
 
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
+use crate::semantics::field;
 use crate::shield::GatedRequest;
 use crate::shield::gate::forwarded;
 use crate::shield::page::PageOf;
@@ -23,19 +23,6 @@ const SELF: &str = "awning";
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-/// Fields of one connection, besides those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// Fields by which a visitor could tell an upstream where it is, who asks, or
 /// what is asked for (`X-Script-Name` moves every URL of a py4web page).
@@ -70,13 +57,15 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
 
 /// The fields that the upstream gets.
 pub(crate) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> HeaderMap {
-    let nominated = nominated(&request.headers);
     let tagged = request.headers.contains_key(IF_NONE_MATCH);
     let mut fields = HeaderMap::with_capacity(request.headers.len() + 8);
-    append(&mut fields, HOST, &request.authority);
+    // In lower case, as in the key of what is stored: an upstream may repeat it
+    // in a page that other visitors get.
+    let authority = request.authority.to_ascii_lowercase();
+    append(&mut fields, HOST, &authority);
     for (name, value) in &request.headers {
         let own = [HOST, EXPECT].contains(name);
-        if own || is_of_connection(name, &nominated) || misleads(name, request) {
+        if own || stays(&request.headers, name) || misleads(name, request) {
             continue;
         }
         if page.is_some() && [ACCEPT_ENCODING, IF_NONE_MATCH].contains(name) {
@@ -104,7 +93,7 @@ pub(crate) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
         append(&mut fields, CONNECTION, "te");
     }
     append(&mut fields, forwarded::FOR, &chain(request.client, request.peer));
-    append(&mut fields, forwarded::HOST, &request.authority);
+    append(&mut fields, forwarded::HOST, &authority);
     append(&mut fields, forwarded::PROTO, request.scheme);
     append(&mut fields, REAL_IP, &request.client.to_string());
     append(&mut fields, VIA, &format!("1.1 {SELF}"));
@@ -114,11 +103,10 @@ pub(crate) fn to_upstream(request: &GatedRequest, page: Option<&PageOf>) -> Head
 
 /// The fields that the visitor gets.
 pub(crate) fn to_visitor(upstream: &HeaderMap, cache_status: &CacheStatus) -> HeaderMap {
-    let nominated = nominated(upstream);
     let mut fields = HeaderMap::with_capacity(upstream.len() + 2);
     for (name, value) in upstream {
         let for_caches = FOR_CACHES.split(' ').any(|other| other == name.as_str());
-        if !for_caches && !is_of_connection(name, &nominated) {
+        if !for_caches && !stays(upstream, name) {
             fields.append(name.clone(), value.clone());
         }
     }
@@ -159,17 +147,10 @@ fn chain(client: IpAddr, peer: IpAddr) -> String {
     if client == peer { client.to_string() } else { format!("{client}, {peer}") }
 }
 
-/// The fields that `Connection` names. Cookies are never of one connection,
-/// whatever it says.
-fn nominated(headers: &HeaderMap) -> Vec<String> {
-    let lines = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let options =
-        lines.flat_map(|line| line.split(',')).map(|name| name.trim().to_ascii_lowercase());
-    options.filter(|name| *name != SET_COOKIE.as_str() && *name != TRAILER.as_str()).collect()
-}
-
-fn is_of_connection(name: &HeaderName, nominated: &[String]) -> bool {
-    HOP_BY_HOP.contains(name) || nominated.iter().any(|other| other == name.as_str())
+/// Whether a field stays with its connection. Trailers are passed on, and so is
+/// what announces them.
+fn stays(headers: &HeaderMap, name: &HeaderName) -> bool {
+    *name != TRAILER && field::is_of_connection(headers, name)
 }
 
 /// Applications under WSGI and CGI cannot tell `_` from `-`.
@@ -245,7 +226,7 @@ mod tests {
             false,
         );
         let expected = [
-            "host: Shop.nl:8443",
+            "host: shop.nl:8443",
             "accept-encoding: gzip",
             "cookie: a=1",
             "cookie: b=2",
@@ -257,7 +238,7 @@ mod tests {
             "te: trailers",
             "connection: te",
             "x-forwarded-for: 203.0.113.9",
-            "x-forwarded-host: Shop.nl:8443",
+            "x-forwarded-host: shop.nl:8443",
             "x-forwarded-proto: https",
             "x-real-ip: 203.0.113.9",
         ];

@@ -28,6 +28,8 @@ pub use fault::StorefrontError;
 
 use self::addresses::Addresses;
 use self::body::{Held, Sent};
+use super::Fault;
+use super::guard::Guard;
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::shield::GatedRequest;
 use crate::shield::body::{self as bodies, RequestBody, ResponseBody, Unstalled};
@@ -93,6 +95,7 @@ pub struct Storefront {
     client: Client<HttpConnector<Addresses>, RequestBody>,
     authority: String,
     turns: Arc<Semaphore>,
+    guard: Arc<Guard>,
     limits: StorefrontLimits,
     metrics: Arc<Metrics>,
 }
@@ -113,7 +116,8 @@ impl Storefront {
         };
         let turns = Arc::new(Semaphore::new(limits.requests_max));
         let client = client(Addresses::of(host, Arc::clone(&metrics)), &limits);
-        Ok(Self { client, authority, turns, limits, metrics })
+        let guard = Arc::new(Guard::of(&authority, &metrics));
+        Ok(Self { client, authority, turns, guard, limits, metrics })
     }
 
     /// Forwards `request` and gives its response, with the references of a
@@ -197,6 +201,25 @@ impl Storefront {
         headers: HeaderMap,
         body: RequestBody,
     ) -> Result<Response<Incoming>, StorefrontError> {
+        self.guard.admit().map_err(|_| StorefrontError::Down)?;
+        let bare = body.is_end_stream();
+        let answered = self.try_fetch(request, headers, body).await;
+        match &answered {
+            Ok(_) => self.guard.learn(&Ok::<_, Fault>(())),
+            Err(error) if blames_upstream(error, bare) => {
+                self.guard.learn::<()>(&Err(error.fault()));
+            }
+            Err(_) => {}
+        }
+        answered
+    }
+
+    async fn try_fetch(
+        &self,
+        request: &Asked,
+        headers: HeaderMap,
+        body: RequestBody,
+    ) -> Result<Response<Incoming>, StorefrontError> {
         let origin = [("origin", "storefront")];
         self.metrics.counter("awning_upstream_fetches_total", &origin).increment(1);
         let repeatable = body.is_end_stream() && request.method.is_safe();
@@ -273,6 +296,16 @@ fn client(
         .http1_max_headers(FIELDS_MAX)
         .http1_max_buf_size(HEAD_BYTES_MAX)
         .build(connector)
+}
+
+/// Whether a failure says that the upstream is down. One that took a body may
+/// be the visitor's doing: an upstream may hang up on an upload.
+fn blames_upstream(error: &StorefrontError, bare: bool) -> bool {
+    match error {
+        StorefrontError::Unreachable(error) => bare || is_connect(error),
+        StorefrontError::TimedOut => bare,
+        _ => false,
+    }
 }
 
 fn is_connect(error: &bodies::BoxError) -> bool {

@@ -1,5 +1,12 @@
 //! Responses of an upstream through the cache of a storefront.
 
+mod disk;
+mod failing;
+mod parts;
+mod rewriting;
+mod sharing;
+mod stale;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,11 +18,12 @@ use awning::shield::body::{ResponseBody, full};
 use awning::shield::config::{Cookies, PageRule, Pages, Serve};
 use awning::shield::metrics::Metrics;
 use http::{Request, Response};
+use tokio::sync::{Notify, Semaphore};
 use url::Url;
 
 use crate::harness::edge::config;
 use crate::harness::upstream::Upstream;
-use crate::harness::visit::{Seen, get};
+use crate::harness::visit::{Seen, Visit, get};
 
 /// A shield before an upstream, its clock, and the upstream.
 struct Shop {
@@ -37,9 +45,62 @@ impl Shop {
         Self { shield, clock, upstream }
     }
 
-    async fn see(&self, path: &str) -> Seen {
-        get("shop.nl", path).of(&self.shield).await
+    /// One whose upstream says this of its answers, and gives them by number.
+    async fn saying(cache_control: &'static str) -> Self {
+        let upstream = scripted(move |number, _| {
+            Some(Response::builder().header("cache-control", cache_control).body(body(number)))
+        });
+        Self::before(upstream.await, Pages::default())
     }
+
+    /// One whose upstream answers by number: hangs up where there is no answer.
+    async fn scripted<A>(answer: A) -> Self
+    where
+        A: Fn(usize, &Request<Vec<u8>>) -> Answer + Send + Sync + 'static,
+    {
+        Self::before(scripted(answer).await, Pages::default())
+    }
+
+    async fn see(&self, path: &str) -> Seen {
+        self.visit(get("shop.nl", path)).await
+    }
+
+    async fn visit(&self, visit: Visit) -> Seen {
+        visit.of(&self.shield).await
+    }
+
+    /// The value of a metric with exactly these labels; 0 when it is not there.
+    fn metric(&self, name_and_labels: &str) -> u32 {
+        let text = self.shield.metrics().render();
+        let value = text.lines().find_map(|line| line.strip_prefix(name_and_labels));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// How often the upstream was asked, an answer or none.
+    fn fetches(&self) -> u32 {
+        self.metric(r#"awning_upstream_fetches_total{origin="storefront"}"#)
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// What an upstream answers; `None` where it hangs up.
+type Answer = Option<http::Result<Response<ResponseBody>>>;
+
+/// An upstream that answers the requests by their numbers, from 1.
+async fn scripted<A>(answer: A) -> Upstream
+where
+    A: Fn(usize, &Request<Vec<u8>>) -> Answer + Send + Sync + 'static,
+{
+    let (count, answer) = (Arc::new(AtomicUsize::new(1)), Arc::new(answer));
+    Upstream::wavering(move |request: Request<Vec<u8>>| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let answer = answer(number, &request).map(Result::unwrap);
+        async move { answer }
+    })
+    .await
 }
 
 /// An upstream whose answers are numbered, with these fields.
@@ -196,6 +257,96 @@ async fn a_request_that_changes_things_makes_what_is_stored_unusable() {
 }
 
 #[tokio::test]
+async fn what_answers_an_authorized_request_is_shared_only_where_that_is_allowed() {
+    for (cache_control, shared) in [
+        ("max-age=60", false),
+        ("private, max-age=60", false),
+        ("public, max-age=60", true),
+        ("s-maxage=60", true),
+        ("must-revalidate, max-age=60", true),
+    ] {
+        let shop = Shop::saying(cache_control).await;
+        let known = || get("shop.nl", "/").header("authorization", "Bearer a");
+        assert_eq!(shop.visit(known()).await.text(), "answer 1");
+        let (one, other) = if shared { ("answer 1", "answer 1") } else { ("answer 2", "answer 3") };
+        assert_eq!(shop.visit(known()).await.text(), one, "{cache_control}");
+        assert_eq!(shop.see("/").await.text(), other, "{cache_control}");
+    }
+}
+
+#[tokio::test]
+async fn an_unsafe_request_makes_unusable_what_its_answer_names_on_the_same_host() {
+    for (field, location, unusable) in [
+        ("content-location", "/a", true),
+        ("location", "/a", true),
+        ("content-location", "https://shop.nl/a", true),
+        ("content-location", "https://evil.nl/a", false),
+        ("content-location", "/b", false),
+    ] {
+        let shop = Shop::scripted(move |number, request| {
+            let response = Response::builder().header("cache-control", "max-age=60");
+            match request.method().as_str() {
+                "POST" => Some(response.header(field, location).body(full("done"))),
+                _ => Some(response.body(body(number))),
+            }
+        })
+        .await;
+        shop.see("/a").await;
+        shop.visit(get("shop.nl", "/form").method("POST")).await;
+        let expected = if unusable { "answer 3" } else { "answer 1" };
+        assert_eq!(shop.see("/a").await.text(), expected, "{field}: {location}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_post_is_stored_for_gets_if_it_says_it_is_that() {
+    for (location, cache_control, answer) in [
+        ("/a", "max-age=60", "answer 1"),
+        ("/b", "max-age=60", "answer 2"),
+        ("/a", "public", "answer 2"),
+    ] {
+        let shop = Shop::scripted(move |number, _| {
+            let response = Response::builder().header("cache-control", cache_control);
+            Some(response.header("content-location", location).body(body(number)))
+        })
+        .await;
+        assert_eq!(shop.visit(get("shop.nl", "/a").method("POST")).await.text(), "answer 1");
+        assert_eq!(shop.see("/a").await.text(), answer, "{location} {cache_control}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_freshens_what_it_agrees_with_and_ends_what_it_does_not() {
+    for (tag, expected, fetches) in [("\"v1\"", "answer 1", 2), ("\"v2\"", "answer 3", 3)] {
+        let shop = Shop::scripted(move |number, request| {
+            let tag = if request.method() == "HEAD" { tag } else { "\"v1\"" };
+            let response = Response::builder().header("cache-control", "max-age=60");
+            Some(response.header("etag", tag).body(body(number)))
+        })
+        .await;
+        shop.see("/").await;
+        shop.wait(61);
+        let head = shop.visit(get("shop.nl", "/").method("HEAD")).await;
+        assert_eq!((head.status, head.text()), (200, ""));
+        assert_eq!(shop.see("/").await.text(), expected, "{tag}");
+        assert_eq!(shop.fetches(), fetches, "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_asked_under_the_name_that_is_in_the_key() {
+    let shop = Shop::saying("max-age=60").await;
+    for host in ["Shop.NL", "shop.nl", "SHOP.nl"] {
+        let visit = get("shop.nl", "/").authority(host);
+        assert_eq!(shop.visit(visit).await.text(), "answer 1");
+    }
+    let seen = shop.upstream.only();
+    for name in ["host", "x-forwarded-host"] {
+        assert_eq!(seen.headers[name], "shop.nl", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_gives_freshness_to_upstreams_that_say_nothing() {
     let rules = vec![PageRule::new("/static/**", "public, max-age=60").unwrap()];
     let pages = Pages { rules, ..Pages::default() };
@@ -208,6 +359,98 @@ async fn a_rule_gives_freshness_to_upstreams_that_say_nothing() {
     ] {
         assert_eq!(shop.see(path).await.text(), answer, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_rule_gives_nothing_to_failures_and_to_what_is_for_one_visitor() {
+    let rule = || vec![PageRule::new("/**", "public, max-age=60").unwrap()];
+    let pages = || Pages { rules: rule(), ..Pages::default() };
+    for status in [302, 403, 404, 500, 503] {
+        let answer = move |_: Request<Vec<u8>>| async move {
+            Response::builder().status(status).body(full("once")).unwrap()
+        };
+        let shop = Shop::before(Upstream::answering(answer).await, pages());
+        shop.see("/").await;
+        shop.see("/").await;
+        assert_eq!(shop.upstream.count(), 2, "{status}");
+    }
+    let shop = Shop::before(numbered(&[]).await, pages());
+    get("shop.nl", "/").header("authorization", "Bearer x").of(&shop.shield).await;
+    assert_eq!(shop.see("/").await.text(), "answer 2");
+}
+
+#[tokio::test]
+async fn the_body_of_a_get_is_in_no_key_and_so_neither_is_its_answer() {
+    let answer = |request: Request<Vec<u8>>| async move {
+        let sent = String::from_utf8(request.into_body()).unwrap();
+        let response = Response::builder().header("cache-control", "max-age=60");
+        response.body(full(format!("sent {sent:?}"))).unwrap()
+    };
+    let shop = Shop::before(Upstream::answering(answer).await, Pages::default());
+    let search = get("shop.nl", "/").sending("x=2", &shop.shield).await;
+    assert_eq!(search.text(), "sent \"x=2\"");
+    assert_eq!(search.header("cache-status"), "awning; fwd=bypass; fwd-status=200");
+    assert_eq!(shop.see("/").await.text(), "sent \"\"");
+    assert!(shop.see("/").await.header("cache-status").starts_with("awning; hit"));
+}
+
+#[tokio::test]
+async fn who_waits_is_not_given_what_may_not_be_reused() {
+    for (cache_control, fetches) in [("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)] {
+        let (asked, let_go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+        let (told, gate) = (Arc::clone(&asked), Arc::clone(&let_go));
+        let upstream = Upstream::answering(move |request: Request<Vec<u8>>| {
+            let (told, gate) = (Arc::clone(&told), Arc::clone(&gate));
+            async move {
+                told.notify_one();
+                drop(gate.acquire().await.unwrap());
+                let key = request.headers()["x-api-key"].to_str().unwrap().to_owned();
+                let response = Response::builder().header("cache-control", cache_control);
+                response.header("etag", "\"e\"").body(full(format!("for {key}"))).unwrap()
+            }
+        });
+        let shop = Arc::new(Shop::before(upstream.await, Pages::default()));
+        let ask = |key: &'static str| {
+            let shop = Arc::clone(&shop);
+            let visit = get("shop.nl", "/api/me").header("x-api-key", key);
+            tokio::spawn(async move { visit.of(&shop.shield).await })
+        };
+        let first = ask("A");
+        asked.notified().await;
+        let second = ask("B");
+        while !shop.shield.metrics().render().contains("awning_collapsed_total 1") {
+            tokio::task::yield_now().await;
+        }
+        let_go.add_permits(2);
+        assert_eq!(first.await.unwrap().text(), "for A");
+        let expected = if fetches == 2 { "for B" } else { "for A" };
+        assert_eq!(second.await.unwrap().text(), expected, "{cache_control}");
+        assert_eq!(shop.upstream.count(), fetches, "{cache_control}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_a_change_is_not_stored_after_it() {
+    let (asked, let_go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (told, gate) = (Arc::clone(&asked), Arc::clone(&let_go));
+    let upstream = Upstream::answering(move |request: Request<Vec<u8>>| {
+        let (told, gate) = (Arc::clone(&told), Arc::clone(&gate));
+        async move {
+            if request.method() == "GET" {
+                told.notify_one();
+                drop(gate.acquire().await.unwrap());
+            }
+            Response::builder().header("cache-control", "max-age=60").body(full("page")).unwrap()
+        }
+    });
+    let shop = Arc::new(Shop::before(upstream.await, Pages::default()));
+    let slow = Arc::clone(&shop);
+    let first = tokio::spawn(async move { slow.see("/").await });
+    asked.notified().await;
+    get("shop.nl", "/").method("POST").of(&shop.shield).await;
+    let_go.add_permits(2);
+    assert_eq!(first.await.unwrap().text(), "page");
+    assert!(shop.see("/").await.header("cache-status").starts_with("awning; fwd=uri-miss"));
 }
 
 #[tokio::test]
@@ -245,6 +488,7 @@ async fn a_body_that_breaks_off_is_not_stored() {
         // It may break off before the answer began.
         assert!(seen.status == 502 || seen.body.is_err(), "{seen:?}");
         assert!(seen.header("cache-status").contains("fwd=uri-miss"), "{seen:?}");
+        shop.wait(1);
     }
 }
 
