@@ -129,7 +129,10 @@ where
         let settings = (self.0.settings)();
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let response = match admit(&mut request, peer, (*settings).as_ref()) {
-            Ok(gated) => (self.0.respond)(settings, gated, bounded(request.into_body(), &self.0.metrics)).await,
+            Ok(gated) => {
+                (self.0.respond)(settings, gated, bounded(request.into_body(), &self.0.metrics))
+                    .await
+            }
             Err(refusal) => {
                 let labels = [("reason", refusal.reason())];
                 self.0.metrics.counter("awning_rejected_total", &labels).increment(1);
@@ -284,7 +287,10 @@ mod tests {
     async fn a_body_that_comes_too_slowly_is_counted() {
         let metrics = Arc::default();
         let silent = futures_util::stream::pending::<Result<bytes::Bytes, BoxError>>();
-        let body = bounded(axum::body::Body::from_stream(silent).map_err(Into::into).boxed_unsync(), &metrics);
+        let body = bounded(
+            axum::body::Body::from_stream(silent).map_err(Into::into).boxed_unsync(),
+            &metrics,
+        );
         let began = Instant::now();
         assert!(body.collect().await.is_err());
         assert_eq!(began.elapsed(), BODY_SILENCE_MAX);

@@ -176,9 +176,8 @@ mod tests {
         for _ in 0..SILENT {
             let (client, stream, mut slot) = accepted().await;
             let entry = entry.clone();
-            let mut arriving = Box::pin(async move {
-                entry.arrive(stream, &mut slot, 100 * LIMIT).await.is_ok()
-            });
+            let mut arriving =
+                Box::pin(async move { entry.arrive(stream, &mut slot, 100 * LIMIT).await.is_ok() });
             assert!(arriving.as_mut().now_or_never().is_none());
             silent.push((client, arriving));
         }

@@ -25,8 +25,13 @@ const PROBE_LEASE: Duration = Duration::from_secs(2);
 /// A circuit breaker.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
+    /// How long failures go on before they open it. A few requests that the
+    /// origin cannot bear, all at once, do not keep from it what it can.
+    patience: Duration,
     /// Failures since the last answer.
     failures: u32,
+    /// When the first of them was.
+    failing_since: Option<Instant>,
     state: State,
 }
 
@@ -54,6 +59,11 @@ pub(crate) enum Standing {
 }
 
 impl Breaker {
+    /// A closed one, which opens after failures in a row for that long.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     /// Whether a request may go to the origin now. One that may must be
     /// followed by [`answered`](Self::answered) or [`failed`](Self::failed),
     /// unless it was cancelled.
@@ -70,19 +80,24 @@ impl Breaker {
 
     /// The origin answered: it is there.
     pub(crate) fn answered(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.patience);
     }
 
     /// The origin did not answer, or answered that it cannot.
     pub(crate) fn failed(&mut self, now: Instant, chance: f64) {
         self.failures = self.failures.saturating_add(1);
+        let since = *self.failing_since.get_or_insert(now);
+        let brief = now.saturating_duration_since(since) < self.patience;
         match self.state {
-            State::Closed if self.failures < FAILURES_MAX => {}
+            State::Closed if self.failures < FAILURES_MAX || brief => {}
             // What was on its way when it opened tells nothing new.
             State::Open { until } if now < until => {
                 self.failures = self.failures.saturating_sub(1);
             }
             _ => {
+                if self.state == State::Closed {
+                    self.failures = FAILURES_MAX;
+                }
                 let openings = self.failures.saturating_sub(FAILURES_MAX - 1);
                 self.state = State::Open { until: now + OPEN.pause(openings, chance) };
             }
@@ -116,8 +131,8 @@ mod tests {
 
     const FIVE: [Step; 5] = [Fails(0); 5];
 
-    fn play(steps: &[Step]) -> Breaker {
-        let (mut breaker, begin) = (Breaker::default(), Instant::now());
+    fn play(patience: Duration, steps: &[Step]) -> Breaker {
+        let (mut breaker, begin) = (Breaker::new(patience), Instant::now());
         let at = |millis| begin + Duration::from_millis(millis);
         for (number, step) in steps.iter().enumerate() {
             match *step {
@@ -161,7 +176,20 @@ mod tests {
         ];
         for (number, (steps, expected)) in table.into_iter().enumerate() {
             let opened = if number < 3 { Vec::new() } else { FIVE.to_vec() };
-            let breaker = play(&[&opened, steps].concat());
+            let breaker = play(Duration::ZERO, &[&opened, steps].concat());
+            assert_eq!(breaker.standing(), expected, "{steps:?}");
+        }
+    }
+    #[test]
+    fn a_patient_one_waits_whether_an_answer_comes_between() {
+        let table: [(&[Step], Standing); 4] = [
+            (&[Fails(0), Fails(0), Admits(0)], Standing::Closed),
+            (&[Fails(499), Admits(499)], Standing::Closed),
+            (&[Fails(500), Refuses(501)], Standing::Open),
+            (&[Answers, Fails(500), Fails(500), Fails(900), Admits(900)], Standing::Closed),
+        ];
+        for (steps, expected) in table {
+            let breaker = play(Duration::from_millis(500), &[&FIVE, steps].concat());
             assert_eq!(breaker.standing(), expected, "{steps:?}");
         }
     }

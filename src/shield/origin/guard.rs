@@ -1,6 +1,7 @@
 //! The breaker of one origin in use: its lock, its clock, and what it shows.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 use tokio::time::Instant;
@@ -19,14 +20,15 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// The guard of the origin that has this name in metrics.
-    pub(crate) fn of(origin: &str, metrics: &Metrics) -> Self {
+    /// The guard of the origin that has this name in metrics. It takes an origin
+    /// for down after failures in a row that go on for longer than `patience`.
+    pub(crate) fn of(origin: &str, patience: Duration, metrics: &Metrics) -> Self {
         let origin = [("origin", origin)];
         let standing = metrics.gauge("awning_origin_breaker", &origin);
         standing.set(0.0);
         let refused = metrics.counter("awning_origin_refused_total", &origin);
         refused.increment(0);
-        Self { breaker: Mutex::default(), standing, refused }
+        Self { breaker: Mutex::new(Breaker::new(patience)), standing, refused }
     }
 
     /// Lets a request to the origin, or fails it at once.

@@ -141,10 +141,9 @@ impl Pages {
                 self.shelf.note_unshared(&sortie.key, now);
             }
             Progress::Failed(fault) => self.shelf.note_failed(sortie, *fault, now),
-            Progress::Whole(landed) => match landed.how {
-                How::Excused(Some(_)) => self.shelf.note_failed(sortie, Fault::Throttled, now),
-                _ => {}
-            },
+            Progress::Whole(landed) if matches!(landed.how, How::Excused(Some(_))) => {
+                self.shelf.note_failed(sortie, Fault::Throttled, now);
+            }
             _ => {}
         }
     }

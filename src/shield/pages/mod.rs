@@ -4,6 +4,7 @@
 //! sent, and pages are rewritten on the way out. What is not a plain GET goes
 //! straight to the upstream, and may still be stored while it passes.
 
+mod changes;
 mod choose;
 mod direct;
 mod fill;
@@ -309,7 +310,7 @@ impl Pages {
             page: sortie.key.clone(),
             selection: found.vary.as_ref().map(|vary| vary.select(&sortie.forwarded)),
             authorization: authorization.map(|value| Digest::of(value.as_bytes())),
-            not_before: found.not_before,
+            not_before: self.shelf.not_before(&sortie.key),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
+use super::changes::Changes;
 use super::key::PageKey;
 use super::recall;
 use super::saved::SavedRule;
@@ -24,10 +25,6 @@ const UNSHARED_FOR: Duration = Duration::from_secs(120);
 /// wait for each other once.
 const UNSHARED_MAX: usize = 4096;
 
-/// Places for the turns of requests that changed something. URIs that share
-/// one keep each other's older fills out, and nothing worse.
-const CHANGES: usize = 4096;
-
 /// The responses of upstreams that are stored.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -35,10 +32,7 @@ pub(crate) struct Shelf {
     /// Held while the variants of a URI are exchanged for others.
     writing: Mutex<()>,
     turns: AtomicU64,
-    /// The turn of the newest request that made unusable what was stored for a
-    /// URI. What was asked for before is not stored. Outside of the map, which
-    /// may forget what it holds.
-    changes: Box<[AtomicU64]>,
+    changes: Changes,
     unshared: Mutex<HashMap<Digest, SystemTime>>,
 }
 
@@ -53,15 +47,12 @@ pub(crate) struct Found {
     pub(crate) others: bool,
     /// What the newest of all of them says that requests differ by.
     pub(crate) vary: Option<Vary>,
-    /// The newest request that may have changed what is there.
-    pub(crate) not_before: u64,
 }
 
 impl Shelf {
     pub(crate) fn new(cache: Arc<Cache>) -> Self {
-        let changes = (0..CHANGES).map(|_| AtomicU64::new(0)).collect();
         let (writing, turns) = (Mutex::default(), AtomicU64::new(1));
-        Self { cache, writing, turns, changes, unshared: Mutex::default() }
+        Self { cache, writing, turns, changes: Changes::default(), unshared: Mutex::default() }
     }
 
     /// The next turn: later than all that were given.
@@ -71,8 +62,7 @@ impl Shelf {
 
     /// What is stored for a request that is forwarded with these fields.
     pub(crate) fn find(&self, key: &PageKey, forwarded: &HeaderMap) -> Found {
-        let not_before = self.changed(key).load(Ordering::Acquire);
-        let mut found = Found { not_before, ..Found::default() };
+        let mut found = Found::default();
         let Some(variants) = self.cache.pages(&place(key)) else { return found };
         found.vary = variants.kept.first().map(|page| page.head.vary.clone());
         for page in &variants.kept {
@@ -99,10 +89,9 @@ impl Shelf {
 
     /// Stores a response. Tells whether it is stored.
     pub(crate) fn put(&self, key: &PageKey, page: Arc<StoredPage>) -> bool {
-        let not_before = self.changed(key);
-        let change = |variants: &Variants| {
-            let late = page.head.turn < not_before.load(Ordering::Acquire);
-            if late { None } else { variants.with(Arc::clone(&page)) }
+        let change = |variants: &Variants| match page.head.turn < self.not_before(key) {
+            true => None,
+            false => variants.with(Arc::clone(&page)),
         };
         let write = |generation| recall::write_behind(&self.cache, key, generation, &page);
         self.change(key, change, write)
@@ -116,9 +105,8 @@ impl Shelf {
         generation: u64,
         page: Arc<StoredPage>,
     ) -> bool {
-        let not_before = self.changed(key);
         let change = |there: &Variants| {
-            let late = page.head.turn < not_before.load(Ordering::Acquire);
+            let late = page.head.turn < self.not_before(key);
             let same = there.generation == generation || self.cache.pages(&place(key)).is_none();
             let (kept, overhead) = (there.kept.clone(), there.overhead);
             let found = Variants { kept, generation, overhead };
@@ -141,7 +129,7 @@ impl Shelf {
     /// On disk, it is when [`Shelf::forget_saved`] returns. Tells whether there
     /// was anything in memory.
     pub(crate) fn empty(&self, key: &PageKey) -> bool {
-        self.changed(key).fetch_max(self.turn(), Ordering::AcqRel);
+        self.changes.note(key.digest(), self.turn());
         let mut known = false;
         let emptied = |variants: &Variants| {
             known = !variants.kept.is_empty();
@@ -152,9 +140,10 @@ impl Shelf {
         known
     }
 
-    fn changed(&self, key: &PageKey) -> &AtomicU64 {
-        let [first, second, ..] = *key.digest().as_bytes();
-        &self.changes[usize::from(u16::from_le_bytes([first, second])) % CHANGES]
+    /// The turn of the newest request that may have changed what is at a URI.
+    /// What was asked for before is not stored.
+    pub(crate) fn not_before(&self, key: &PageKey) -> u64 {
+        self.changes.newest(&key.digest())
     }
 
     pub(super) fn cache(&self) -> &Cache {

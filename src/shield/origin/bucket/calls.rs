@@ -35,7 +35,7 @@ impl Calls {
         hedges.increment(0);
         Self {
             store,
-            guard: Guard::of("bucket", metrics),
+            guard: Guard::of("bucket", Duration::ZERO, metrics),
             hedge: Mutex::default(),
             fetches: metrics.counter("awning_upstream_fetches_total", &origin),
             hedges,

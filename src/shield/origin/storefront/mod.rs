@@ -75,6 +75,10 @@ impl StorefrontLimits {
 #[error("the upstream `{0}` is not an http:// URL with a host")]
 pub struct UpstreamError(String);
 
+/// How long a storefront fails before it is taken for down. Some hang up on
+/// what they cannot bear, and a visitor may ask for that many times at once.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Most header fields, and bytes of a head, that an upstream may answer with.
 const FIELDS_MAX: usize = 128;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -116,7 +120,7 @@ impl Storefront {
         };
         let turns = Arc::new(Semaphore::new(limits.requests_max));
         let client = client(Addresses::of(host, Arc::clone(&metrics)), &limits);
-        let guard = Arc::new(Guard::of(&authority, &metrics));
+        let guard = Arc::new(Guard::of(&authority, PATIENCE, &metrics));
         Ok(Self { client, authority, turns, guard, limits, metrics })
     }
 
