@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
-use super::body::{BodyStalled, BoxError, RequestBody, ResponseBody, Unstalled, empty};
+use super::body::{BodyStalled, BoxError, RequestBody, ResponseBody, Unstalled, empty, settled};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
 use super::listener::{Answering, Endings, Entry, Listener, Trusted};
@@ -128,6 +128,11 @@ where
     ) -> Response<ResponseBody> {
         let settings = (self.0.settings)();
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
+        if may_be_empty(&request) {
+            let (head, body) = request.into_parts();
+            let body = Box::pin(settled(bounded(body, &self.0.metrics))).await;
+            request = Request::from_parts(head, body);
+        }
         let response = match admit(&mut request, peer, (*settings).as_ref()) {
             Ok(gated) => {
                 (self.0.respond)(settings, gated, bounded(request.into_body(), &self.0.metrics))
@@ -141,6 +146,16 @@ where
         };
         if is_head { without_body(response) } else { response }
     }
+}
+
+/// Whether only its end tells if the request has a body (RFC 9113 §8.1), where
+/// that makes a difference.
+fn may_be_empty(request: &Request<RequestBody>) -> bool {
+    let silent = request.headers().get(CONTENT_LENGTH).is_none_or(|length| length == "0");
+    request.version() == Version::HTTP_2
+        && request.method().is_safe()
+        && silent
+        && !request.body().is_end_stream()
 }
 
 /// The answer to HEAD: it says how long its body would be, and has none.

@@ -186,10 +186,7 @@ async fn a_proxy_says_whose_connection_it_is_and_only_a_trusted_one_may() {
         (local, Some("http shop.example.nl 127.0.0.1 198.51.100.7")),
         // A visitor whose address it does not tell is not the proxy.
         ("PROXY UNKNOWN\r\n", Some("http shop.example.nl 0.0.0.0 0.0.0.0")),
-        (
-            "\r\n\r\n\0\r\nQUIT\n\x21\0\0\0",
-            Some("http shop.example.nl 0.0.0.0 0.0.0.0"),
-        ),
+        ("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", Some("http shop.example.nl 0.0.0.0 0.0.0.0")),
         ("", None),
         ("PROXY nonsense\r\n", None),
     ] {

@@ -191,6 +191,31 @@ async fn a_body_of_another_length_than_announced_is_never_whole() {
     assert_eq!(seen.load(Ordering::Relaxed), 0);
 }
 
+#[tokio::test]
+async fn a_get_that_ends_with_an_empty_frame_is_a_plain_one() {
+    let respond = |_: GatedRequest, body: RequestBody| async move {
+        assert!(http_body::Body::is_end_stream(&body));
+        Response::new(full("ok"))
+    };
+    let edge = edge(config(Serve::Assets), respond).await;
+    let zero = [PLAIN, &[("content-length", "0")]].concat();
+    for (fields, bodies, welcome) in [
+        (PLAIN, &[""][..], true),
+        (PLAIN, &["", ""], true),
+        (&zero, &[""], true),
+        (PLAIN, &["x"], false),
+        (PLAIN, &["", "x"], false),
+    ] {
+        let mut stream = connect(&edge).await;
+        stream.write_all(&frame(HEADERS, END_HEADERS, 1, &block(fields))).await.unwrap();
+        for (number, body) in (1..).zip(bodies) {
+            let end = if number == bodies.len() { END_STREAM } else { 0 };
+            stream.write_all(&frame(DATA, end, 1, body.as_bytes())).await.unwrap();
+        }
+        assert_eq!(is_answered(&mut stream).await, welcome, "{bodies:?}");
+    }
+}
+
 /// Sends `bytes` again and again; whether the server ended the connection.
 async fn is_ended_by(edge: &Edge, first: &[u8], again: impl Fn(u32) -> Vec<u8>) -> bool {
     let stream = connect(edge).await;
