@@ -100,17 +100,18 @@ impl Handover {
         let directory = tempfile::tempdir().context("cannot make a directory")?;
         let path = directory.path().join("ready");
         let ready = UnixDatagram::bind(&path).context("cannot make a socket")?;
-        let mut child = self.start(&path)?;
-        let outcome = timeout(READY_MAX, first_of(&ready, &mut child)).await;
-        let failure = match outcome {
-            Ok(Ok(None)) => return Ok(child.id()),
+        let mut next = Next(Some(self.start(&path)?));
+        let Some(child) = &mut next.0 else { bail!("there is no new process") };
+        match timeout(READY_MAX, first_of(&ready, child)).await {
+            Ok(Ok(None)) => {
+                let process = child.id();
+                next.0 = None;
+                Ok(process)
+            }
             Ok(Ok(Some(status))) => bail!("the new process ended early: {status}"),
-            Ok(Err(error)) => error.into(),
-            Err(_) => anyhow::anyhow!("the new process was not ready after {READY_MAX:?}"),
-        };
-        // It must not accept anything beside this one.
-        child.kill().and_then(|()| child.wait()).context("cannot end the new process")?;
-        Err(failure)
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => bail!("the new process was not ready after {READY_MAX:?}"),
+        }
     }
 
     fn start(&self, ready: &Path) -> anyhow::Result<Child> {
@@ -129,6 +130,19 @@ impl Handover {
             .stdin(Stdio::null());
         command.fd_mappings(mappings).context("cannot hand over the sockets")?;
         command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))
+    }
+}
+
+/// The next process until it is ready. It ends with the handover, which a
+/// shutdown drops: it must accept nothing beside this process or behind it.
+struct Next(Option<Child>);
+
+impl Drop for Next {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.0 else { return };
+        if let Err(error) = child.kill().and_then(|()| child.wait()) {
+            tracing::error!(%error, "cannot end the new process");
+        }
     }
 }
 
@@ -153,12 +167,14 @@ async fn first_of(ready: &UnixDatagram, child: &mut Child) -> std::io::Result<Op
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::time::Instant;
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_process_that_is_never_ready_is_ended_after_a_minute() {
+    /// A handover to a process that never says that it is ready.
+    fn to_nobody() -> (Handover, SocketAddr) {
         let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let address = sockets[0].local_addr().unwrap();
         let handover = Handover {
@@ -167,6 +183,20 @@ mod tests {
             arguments: vec!["1000".into()],
             sockets: sockets.map(OwnedFd::from),
         };
+        (handover, address)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_in_the_middle_ends_the_next_process_as_well() {
+        let (handover, address) = to_nobody();
+        assert!(timeout(Duration::from_secs(1), handover.hand_over()).await.is_err());
+        drop(handover);
+        assert!(TcpListener::bind(address).is_ok(), "nobody holds the sockets any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_never_ready_is_ended_after_a_minute() {
+        let (handover, address) = to_nobody();
         let began = Instant::now();
         let error = handover.hand_over().await.unwrap_err();
         assert!(format!("{error:#}").contains("was not ready after 60s"), "{error:#}");
