@@ -18,12 +18,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Environment;
+use crate::exit::Usage;
 
 /// Names the socket on which the process before waits for [`READY`].
 const PREDECESSOR: &str = "AWNING_PREDECESSOR";
 /// Names the socket of a systemd that wants to know the same.
 const SUPERVISOR: &str = "NOTIFY_SOCKET";
 const READY: &str = "READY=1";
+/// For visitors, and for operators.
+const SOCKETS: usize = 2;
 /// Where the first socket is, as the protocol has it.
 const FIRST: i32 = 3;
 /// How long the next process may take until it answers.
@@ -34,6 +37,14 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The sockets this process was started with: for visitors, and for operators.
 pub(crate) fn inherited() -> anyhow::Result<[Option<TcpListener>; 2]> {
     let mut sockets = ListenFd::from_env();
+    if sockets.len() > SOCKETS {
+        let message = format!(
+            "{} sockets were handed to this process, and it uses {SOCKETS}: the one for visitors \
+             and the one for operators, in this order",
+            sockets.len()
+        );
+        return Err(Usage(message).into());
+    }
     let mut take = |number| {
         let socket = sockets.take_tcp_listener(number);
         socket.with_context(|| format!("inherited socket {number} does not listen on TCP"))

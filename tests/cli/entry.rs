@@ -95,6 +95,45 @@ async fn get(address: &str, path: &str) -> String {
     answer
 }
 
+/// Who starts the process names it in LISTEN_PID, which only a shell can.
+fn with_sockets<const N: usize>(
+    world: &World,
+    arguments: &str,
+    sockets: [std::net::TcpListener; N],
+) -> Command {
+    let plain = world.command(&[]);
+    let mut command = std::process::Command::new("/bin/sh");
+    let start = format!("LISTEN_PID=$$ LISTEN_FDS={N} exec \"$0\" {arguments}");
+    command.args(["-c", &start, env!("CARGO_BIN_EXE_awning")]).env_clear();
+    for (name, value) in plain.as_std().get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command
+        .current_dir(plain.as_std().get_current_dir().unwrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mappings = sockets.into_iter().zip(3..);
+    let mappings =
+        mappings.map(|(socket, child_fd)| FdMapping { parent_fd: socket.into(), child_fd });
+    command.fd_mappings(mappings.collect()).unwrap();
+    let mut command = Command::from(command);
+    command.kill_on_drop(true);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_sockets_than_are_used_are_a_mistake() {
+    let world = World::new().await;
+    world.write("awning.toml", SITE);
+    let sockets = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let ended = with_sockets(&world, "serve", sockets).output();
+    let ended = timeout(PATIENCE, ended).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("3 sockets were handed to this process, and it uses 2"), "{told}");
+    assert_eq!(ended.status.code(), Some(2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_of_systemd_are_used_the_one_for_visitors_first() {
     let world = World::new().await;
@@ -106,26 +145,8 @@ async fn sockets_of_systemd_are_used_the_one_for_visitors_first() {
     let supervisor = UnixDatagram::bind(world.path("notify")).unwrap();
     supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
 
-    // Who starts the process names it in LISTEN_PID, which only a shell can.
-    let plain = world.command(&[]);
-    let mut command = std::process::Command::new("/bin/sh");
-    let start = "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" serve --json";
-    command.args(["-c", start, env!("CARGO_BIN_EXE_awning")]).env_clear();
-    for (name, value) in plain.as_std().get_envs() {
-        command.env(name, value.unwrap());
-    }
-    command
-        .env("NOTIFY_SOCKET", world.path("notify"))
-        .current_dir(plain.as_std().get_current_dir().unwrap())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mappings = sockets.into_iter().zip(3..);
-    let mappings =
-        mappings.map(|(socket, child_fd)| FdMapping { parent_fd: socket.into(), child_fd });
-    command.fd_mappings(mappings.collect()).unwrap();
-    let mut command = Command::from(command);
-    command.kill_on_drop(true);
+    let mut command = with_sockets(&world, "serve --json", sockets);
+    command.env("NOTIFY_SOCKET", world.path("notify"));
     let mut serving = Serving::run(command).await;
 
     let [public, admin] = addresses.map(|address| address.to_string());
