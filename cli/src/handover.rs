@@ -3,7 +3,7 @@
 //! listens. The same protocol serves both: `LISTEN_FDS`, visitors first.
 
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as Sender;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,9 @@ use crate::exit::Usage;
 
 /// Names the socket on which the process before waits for [`READY`].
 const PREDECESSOR: &str = "AWNING_PREDECESSOR";
+/// The addresses in the configuration of the process before. Its sockets need
+/// not be there: systemd may have opened them elsewhere.
+const ADDRESSES: &str = "AWNING_PREDECESSOR_LISTEN";
 /// Names the socket of a systemd that wants to know the same.
 const SUPERVISOR: &str = "NOTIFY_SOCKET";
 const READY: &str = "READY=1";
@@ -52,6 +55,22 @@ pub(crate) fn inherited() -> anyhow::Result<[Option<TcpListener>; 2]> {
     Ok([take(0)?, take(1)?])
 }
 
+/// Of the sockets of the process before, those that the configuration still
+/// means: it may have another address by now, which a restart takes.
+pub(crate) fn still_meant(
+    sockets: [Option<TcpListener>; SOCKETS],
+    addresses: [SocketAddr; SOCKETS],
+    environment: &Environment,
+) -> [Option<TcpListener>; SOCKETS] {
+    let Some(before) = environment.exact(ADDRESSES) else { return sockets };
+    let mut before = before.split(' ');
+    let mut addresses = addresses.into_iter();
+    sockets.map(|socket| {
+        let (before, now) = (before.next(), addresses.next().map(|now| now.to_string()));
+        socket.filter(|_| before == now.as_deref())
+    })
+}
+
 /// Whether another process waits for this one to take its place.
 pub(crate) fn has_predecessor(environment: &Environment) -> bool {
     environment.exact(PREDECESSOR).is_some()
@@ -76,18 +95,25 @@ pub(crate) struct Handover {
     /// Taken at the start: a binary that was replaced since is meant.
     program: PathBuf,
     arguments: Vec<OsString>,
-    sockets: [OwnedFd; 2],
+    sockets: [OwnedFd; SOCKETS],
+    /// What the configuration says of them.
+    addresses: [SocketAddr; SOCKETS],
 }
 
 impl Handover {
     /// Begins to listen to SIGUSR2; until then, it ends the process.
-    pub(crate) fn prepare(public: impl AsFd, admin: impl AsFd) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        public: impl AsFd,
+        admin: impl AsFd,
+        addresses: [SocketAddr; SOCKETS],
+    ) -> anyhow::Result<Self> {
         let share = |socket: &dyn AsFd| socket.as_fd().try_clone_to_owned();
         Ok(Self {
             asked: signal(SignalKind::user_defined2()).context("cannot listen to signals")?,
             program: std::env::current_exe().context("cannot find this program")?,
             arguments: std::env::args_os().skip(1).collect(),
             sockets: [share(&public)?, share(&admin)?],
+            addresses,
         })
     }
 
@@ -138,6 +164,7 @@ impl Handover {
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDS_FIRST_FD")
             .env(PREDECESSOR, ready)
+            .env(ADDRESSES, self.addresses.map(|address| address.to_string()).join(" "))
             .stdin(Stdio::null());
         command.fd_mappings(mappings).context("cannot hand over the sockets")?;
         command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))
@@ -178,8 +205,6 @@ async fn first_of(ready: &UnixDatagram, child: &mut Child) -> std::io::Result<Op
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use tokio::time::Instant;
 
     use super::*;
@@ -193,6 +218,7 @@ mod tests {
             program: "/bin/sleep".into(),
             arguments: vec!["1000".into()],
             sockets: sockets.map(OwnedFd::from),
+            addresses: [address; 2],
         };
         (handover, address)
     }

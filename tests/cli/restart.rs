@@ -157,6 +157,29 @@ async fn a_restart_that_fails_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_takes_a_changed_address() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", TOML);
+    world.run(&["publish", "site"]).await.exited(0);
+    let mut serving = Serving::start(&world).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    world.write("awning.toml", &TOML.replacen("127.0.0.1:0", &address, 1));
+    serving.signal("-USR2").await;
+    let line = serving.says("the restart failed, and this process goes on").await;
+    assert!(line.contains("ended early: exit status: 2"), "the address is in use: {line}");
+
+    drop(free);
+    serving.restart().await;
+    let mut stream = BufReader::new(TcpStream::connect(&address).await.unwrap());
+    assert!(exchange(&mut stream).await.unwrap());
+    assert!(timeout(PATIENCE, serving.first.wait()).await.unwrap().unwrap().success());
+    assert!(TcpStream::connect(&serving.shield).await.is_err(), "nobody listens there any more");
+    serving.signal("-TERM").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_needs_no_bucket_and_has_the_disk_while_the_old_process_ends() {
     let world = World::new().await;
     world.write("site/a.css", "a {}");

@@ -48,7 +48,8 @@ const BACKLOG: u32 = 1024;
 ///
 /// SIGUSR2 restarts without losing a request: the same command is started again
 /// with the same sockets, and once it answers this process finishes what it has
-/// begun; if it does not, this process goes on. Sockets of systemd are used when
+/// begun; if it does not, this process goes on. An address that was changed in
+/// the configuration is taken by such a restart. Sockets of systemd are used when
 /// there are any, the one for visitors first.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
@@ -84,10 +85,12 @@ impl Serve {
             Clock::System,
             Arc::new(Metrics::default()),
         )?;
+        let addresses = [served.listen, served.admin_listen];
+        let sockets = handover::still_meant(sockets, addresses, &context.environment);
         let listeners = Listeners::open(sockets, served.listen, served.admin_listen)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let urls = listeners.urls_by(scheme)?;
-        let handover = Handover::prepare(&listeners.public, &listeners.admin)?;
+        let handover = Handover::prepare(&listeners.public, &listeners.admin, addresses)?;
         if handover::has_predecessor(&context.environment) {
             // Until then that one answers, which has releases.
             read_releases(&shield).await?;
