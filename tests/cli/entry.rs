@@ -191,6 +191,34 @@ async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_elsewhere_is_taken_with_all_of_its_configuration_or_not_at_all() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", &format!("[shield]\n{SECURE}{SITE}"));
+    put(&world, "one.cert.pem", "tls/cert");
+    put(&world, "one.key.pem", "tls/key");
+    put(&world, "two.cert.pem", "newer/cert");
+    put(&world, "two.key.pem", "newer/key");
+    let mut serving = Serving::run(world.command(&["serve", "--json"])).await;
+
+    let elsewhere = SECURE.replace("tls/", "newer/");
+    let next = SITE.replace('*', "next") + "channel = \"next\"\n";
+    world.write("awning.toml", &format!("[shield]\n{elsewhere}{SITE}{next}"));
+    serving.says("channel `next` is new and cannot be served yet").await;
+    assert!(serving.holds("one.cert.pem").await, "the rest of it cannot be taken");
+    world.run(&["publish", "site", "--channel", "next"]).await.exited(0);
+    serving.says("the configuration was read again").await;
+    assert!(serving.holds("two.cert.pem").await);
+
+    // And there it is watched from here on.
+    put(&world, "one.cert.pem", "newer/cert");
+    put(&world, "one.key.pem", "newer/key");
+    while !serving.holds("one.cert.pem").await {
+        serving.says("the configuration was read again").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_mistake_about_the_entry_says_what_to_do() {
     let world = World::new().await;
     put(&world, "one.cert.pem", "tls/cert");

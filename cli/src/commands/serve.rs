@@ -107,6 +107,7 @@ impl Serve {
         };
         let reloading = Reloading {
             context,
+            named: served.tls_files(),
             began: served,
             flags: [self.listen, self.admin_listen],
             shield: Arc::clone(&shield),

@@ -47,26 +47,18 @@ pub enum TlsError {
 /// that of connections: whoever holds a turn by silence would keep out others.
 #[derive(Debug)]
 pub struct Tls {
-    certificate: PathBuf,
-    key: PathBuf,
     current: ArcSwap<ServerConfig>,
 }
 
 impl Tls {
     /// Reads a certificate chain and its private key from PEM files.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            current: ArcSwap::from_pointee(config(certificate, key)?),
-        })
+        Ok(Self { current: ArcSwap::from_pointee(config(certificate, key)?) })
     }
 
-    /// Reads both files again. New connections use what is in them now;
-    /// if that is not usable, everything stays as it is.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(Arc::new(config(&self.certificate, &self.key)?));
-        Ok(())
+    /// New connections use what `newer` does from now on.
+    pub fn renew(&self, newer: &Self) {
+        self.current.store(newer.current.load_full());
     }
 
     /// What does the next handshake.
