@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use awning::shield::{ReloadError, Reloaded, Shield, Tls};
-use awning::store::Renewable;
 use awning::store::s3::{S3Config, S3Store};
+use awning::store::{ObjectRead, Renewable};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::Context;
 use crate::config::{CONFIG_BYTES_MAX, ConfigError};
-use crate::served::{Served, renewed, unusable};
+use crate::served::{Served, renewed};
 use crate::watch::Watch;
 
 /// How long a configuration is left alone whose channel could not be read.
@@ -42,6 +42,8 @@ pub(crate) struct Reloading<'a> {
     pub(crate) shield: Arc<Shield>,
     /// The certificate, which is read again with every change.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// The files of the certificate that the configuration names now.
+    pub(crate) named: Vec<PathBuf>,
     /// The bucket, and how it is reached now.
     pub(crate) store: Option<(Arc<Renewable>, S3Config)>,
 }
@@ -58,6 +60,19 @@ impl Changes {
             .ok();
         let seen = contents(&files);
         Ok(Self { hangup, watch, files, seen })
+    }
+
+    /// Listens to these files from now on; whether they are others than before.
+    fn follow(&mut self, files: Vec<PathBuf>) -> bool {
+        if files == self.files {
+            return false;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.follow(&files);
+        }
+        self.seen = contents(&files);
+        self.files = files;
+        true
     }
 
     /// Returns when the configuration is to be read again; `retry` when it is
@@ -102,9 +117,20 @@ impl Reloading<'_> {
             loop {
                 changes.next(retry).await;
                 retry = self.reload().await;
+                if changes.follow(self.files()) {
+                    // Once more, for what changed before anybody watched.
+                    retry = self.reload().await;
+                }
             }
         };
         shutdown.run_until_cancelled(reloading).await;
+    }
+
+    /// The files that a change of which may change what is served.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.context.config_files();
+        files.extend(self.named.iter().cloned());
+        files
     }
 
     /// Reads the configuration and takes it; how long to wait until it should
@@ -135,23 +161,32 @@ impl Reloading<'_> {
         let served = self.read().inspect_err(|error| {
             self.shield.reject_config(&error.to_string());
         })?;
-        if let Some(tls) = &self.tls {
-            tls.reload().map_err(|error| unusable(&error)).inspect_err(|error| {
-                self.shield.reject_config(&error.to_string());
-            })?;
-        }
+        self.named = served.tls_files();
+        let certificate = served.certificate().inspect_err(|error| {
+            self.shield.reject_config(&error.to_string());
+        })?;
         let fixed = self.began.fixed_in(&served);
-        if let (Some((store, before)), Some((newer, _))) = (&mut self.store, &served.store)
+        let newer = match (&self.store, &served.store) {
             // Credentials for another bucket are of no use at this one.
-            && !fixed.contains(&"store")
-            && let Some(renewed) = renewed(before, newer)
+            (Some((_, before)), Some((newer, _))) if !fixed.contains(&"store") => {
+                renewed(before, newer)
+            }
+            _ => None,
+        };
+        let connection = newer.clone().map(|newer| Arc::new(S3Store::new(newer)));
+        let through = connection.as_deref().map(|store| store as &dyn ObjectRead);
+        // Nothing takes effect before the whole of it is found to be good.
+        let reloaded = self.shield.reload_through(served.config, fixed, through).await?;
+        if let (Some((store, before)), Some(newer), Some(connection)) =
+            (&mut self.store, newer, connection)
         {
-            // Before the channels that the configuration may add are read.
-            store.renew(Arc::new(S3Store::new(renewed.clone())));
+            store.renew(connection);
             tracing::info!("the bucket is read with other credentials or limits from now on");
-            *before = renewed;
+            *before = newer;
         }
-        let reloaded = self.shield.reload(served.config, fixed).await?;
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.renew(&certificate);
+        }
         self.shield.set_admin_tokens(&served.tokens);
         Ok(reloaded)
     }

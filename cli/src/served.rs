@@ -91,7 +91,7 @@ impl Served {
             ("shield.listen", self.listen != newer.listen),
             ("shield.admin_listen", self.admin_listen != newer.admin_listen),
             ("shield.proxy_protocol", self.proxy_protocol != newer.proxy_protocol),
-            ("shield.tls", self.tls != newer.tls),
+            ("shield.tls", self.tls.is_some() != newer.tls.is_some()),
             ("store", bucket(self) != bucket(newer)),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
@@ -99,7 +99,7 @@ impl Served {
 }
 
 /// What is wrong with a certificate, and where it is named.
-pub(crate) fn unusable(error: &TlsError) -> ConfigError {
+fn unusable(error: &TlsError) -> ConfigError {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     ConfigError::missing(&format!("`shield.tls`: {error}{cause}"))
 }

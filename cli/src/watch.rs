@@ -47,6 +47,16 @@ impl Watch {
         Ok(watch)
     }
 
+    /// Watches other files beside those of before.
+    pub(crate) fn follow(&mut self, paths: &[PathBuf]) {
+        for path in paths {
+            if let Err(error) = self.add(directory(path), RecursiveMode::NonRecursive) {
+                tracing::warn!("only SIGHUP tells of changes there: {error:#}");
+            }
+        }
+        self.look_again(paths);
+    }
+
     /// Watches the files that are in these places now.
     pub(crate) fn look_again(&mut self, paths: &[PathBuf]) {
         for path in paths {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, Full};
+use http_body_util::{BodyExt as _, BodyStream, Empty, Full, StreamBody};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Why a body ended early.
@@ -92,6 +92,24 @@ impl Unstalled {
     }
 }
 
+/// Waits until a body shows whether it has any bytes: an empty one, if not. An
+/// HTTP/2 request can say so only behind its head, with a last frame of nothing.
+///
+/// A failure is left in the body for whoever reads it.
+pub async fn settled(mut body: RequestBody) -> RequestBody {
+    loop {
+        match body.frame().await {
+            None => return empty(),
+            Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+            Some(first) => {
+                let first = futures_util::stream::iter([first]);
+                let rest = futures_util::StreamExt::chain(first, BodyStream::new(body));
+                return StreamBody::new(rest).boxed_unsync();
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for Unstalled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unstalled").field("silence_max", &self.silence_max).finish_non_exhaustive()
@@ -137,7 +155,6 @@ impl Body for Unstalled {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::StreamBody;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -149,6 +166,24 @@ mod tests {
             Some((Ok(Frame::data(Bytes::from_static(bytes))), receiver))
         });
         (sender, StreamBody::new(frames).boxed_unsync())
+    }
+
+    #[tokio::test]
+    async fn a_body_of_empty_frames_is_none_and_others_are_whole() {
+        for (pieces, expected) in
+            [(&[""; 2][..], None), (&["", "a", "", "b"], Some("ab")), (&["ab"], Some("ab"))]
+        {
+            let frames = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from(*piece))));
+            let frames: Vec<Result<_, BoxError>> = frames.collect();
+            let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
+            let settled = settled(body).await;
+            assert_eq!(settled.is_end_stream(), expected.is_none(), "{pieces:?}");
+            let bytes = settled.collect().await.unwrap().to_bytes();
+            assert_eq!(bytes, expected.unwrap_or_default(), "{pieces:?}");
+        }
+        let broken = futures_util::stream::iter([Err::<Frame<Bytes>, BoxError>("broken".into())]);
+        let settled = settled(StreamBody::new(broken).boxed_unsync()).await;
+        assert_eq!(settled.collect().await.unwrap_err().to_string(), "broken");
     }
 
     #[tokio::test(start_paused = true)]

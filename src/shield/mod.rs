@@ -87,6 +87,9 @@ pub use reload::{ReloadError, Reloaded, Standing};
 pub use request::GatedRequest;
 pub use site::ConfigError;
 
+/// How long what waits to be written to disk may take when the tier is left.
+const LEAVE_DISK: Duration = Duration::from_millis(500);
+
 /// A shield: everything it owns, and nothing that is global. Settings come and
 /// go with the configuration; the rest stays.
 #[derive(Debug)]
@@ -294,6 +297,15 @@ impl Shield {
             }
         };
         timeout(at_most, ending).await.is_ok()
+    }
+
+    /// Leaves the disk tier to another process that takes this one's place.
+    /// Its entries are read for as long as this process goes on; no more are
+    /// written once this returns, which takes a second at most.
+    pub async fn leave_disk(&self) {
+        if let Some(disk) = &self.cache.disk {
+            disk.leave(LEAVE_DISK).await;
+        }
     }
 
     /// What is counted.

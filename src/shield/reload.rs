@@ -16,6 +16,7 @@ use super::settings::{Admission, Settings};
 use super::site::{ConfigError, Sites};
 use super::{RefreshOutcome, Shield};
 use crate::manifest::Channel;
+use crate::store::ObjectRead;
 
 /// Why a configuration does not take the place of the one before.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -81,8 +82,19 @@ impl Shield {
         config: Config,
         fixed: Vec<&'static str>,
     ) -> Result<Reloaded, ReloadError> {
+        self.reload_through(config, fixed, None).await
+    }
+
+    /// The same, with new channels read through `connection`: one to the same
+    /// bucket, that the caller means to use for all else once this is done.
+    pub async fn reload_through(
+        &self,
+        config: Config,
+        fixed: Vec<&'static str>,
+        connection: Option<&dyn ObjectRead>,
+    ) -> Result<Reloaded, ReloadError> {
         let _turn = self.reloads.turn.lock().await;
-        match self.take(config).await {
+        match self.take(config, connection).await {
             Ok(mut needs_restart) => {
                 needs_restart.extend(fixed);
                 self.reloads.applied(self.clock.now(), &needs_restart);
@@ -106,12 +118,16 @@ impl Shield {
         self.reloads.standing().clone()
     }
 
-    async fn take(&self, mut config: Config) -> Result<Vec<&'static str>, ReloadError> {
+    async fn take(
+        &self,
+        mut config: Config,
+        connection: Option<&dyn ObjectRead>,
+    ) -> Result<Vec<&'static str>, ReloadError> {
         let before = self.settings();
         let needs_restart = keep_fixed(before.config(), &mut config);
         let has_store = self.store.is_some();
         let sites = Sites::new(&config, has_store, Some(&before.sites), &self.metrics)?;
-        let new = self.read_new(&before.channels, sites.channels()).await?;
+        let new = self.read_new(&before.channels, sites.channels(), connection).await?;
         let admission = Admission::of(Arc::new(config));
         let releases = {
             let known = [before.channels.hold(), new.hold()];
@@ -131,11 +147,12 @@ impl Shield {
         &self,
         before: &Channels,
         names: &[Channel],
+        connection: Option<&dyn ObjectRead>,
     ) -> Result<Channels, ReloadError> {
         let new = names.iter().filter(|name| before.position(name).is_none());
         let channels = Channels::new(new.cloned().collect());
         let Some((store, layout)) = &self.store else { return Ok(channels) };
-        let report = channels.refresh(&**store, layout).await;
+        let report = channels.refresh(connection.unwrap_or(&**store), layout).await;
         let unread = report.channels.into_iter().find(|channel| channel.release.is_none());
         match unread {
             None => Ok(channels),

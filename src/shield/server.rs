@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
-use super::body::{RequestBody, ResponseBody, Unstalled, empty};
+use super::body::{BodyStalled, BoxError, RequestBody, ResponseBody, Unstalled, empty, settled};
 use super::config::{Config, Limits};
 use super::gate::{self, Refusal};
 use super::listener::{Answering, Endings, Entry, Listener, Trusted};
@@ -128,8 +128,16 @@ where
     ) -> Response<ResponseBody> {
         let settings = (self.0.settings)();
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
+        if may_be_empty(&request) {
+            let (head, body) = request.into_parts();
+            let body = Box::pin(settled(bounded(body, &self.0.metrics))).await;
+            request = Request::from_parts(head, body);
+        }
         let response = match admit(&mut request, peer, (*settings).as_ref()) {
-            Ok(gated) => (self.0.respond)(settings, gated, bounded(request.into_body())).await,
+            Ok(gated) => {
+                (self.0.respond)(settings, gated, bounded(request.into_body(), &self.0.metrics))
+                    .await
+            }
             Err(refusal) => {
                 let labels = [("reason", refusal.reason())];
                 self.0.metrics.counter("awning_rejected_total", &labels).increment(1);
@@ -138,6 +146,16 @@ where
         };
         if is_head { without_body(response) } else { response }
     }
+}
+
+/// Whether only its end tells if the request has a body (RFC 9113 §8.1), where
+/// that makes a difference.
+fn may_be_empty(request: &Request<RequestBody>) -> bool {
+    let silent = request.headers().get(CONTENT_LENGTH).is_none_or(|length| length == "0");
+    request.version() == Version::HTTP_2
+        && request.method().is_safe()
+        && silent
+        && !request.body().is_end_stream()
 }
 
 /// The answer to HEAD: it says how long its body would be, and has none.
@@ -151,11 +169,19 @@ fn without_body(mut response: Response<ResponseBody>) -> Response<ResponseBody> 
 
 /// A body whose sender may not be silent, or slow, for long. Most requests have none, and
 /// then there is nothing to watch.
-fn bounded(body: RequestBody) -> RequestBody {
+fn bounded(body: RequestBody, metrics: &Arc<Metrics>) -> RequestBody {
     if body.is_end_stream() {
         return body;
     }
-    Unstalled::new(body, BODY_SILENCE_MAX).paced(BODY_BYTES_PER_SECOND).boxed_unsync()
+    let metrics = Arc::clone(metrics);
+    let counted = move |error: BoxError| {
+        if error.is::<BodyStalled>() {
+            metrics.counter("awning_rejected_total", &[("reason", "slow-body")]).increment(1);
+        }
+        error
+    };
+    let body = Unstalled::new(body, BODY_SILENCE_MAX).paced(BODY_BYTES_PER_SECOND);
+    body.map_err(counted).boxed_unsync()
 }
 
 fn admit(
@@ -265,5 +291,25 @@ async fn drain(endings: &Endings, limit: Duration) {
         endings.abrupt.cancel();
         // A task that does not yield even now is left to the runtime.
         let _ = timeout(ABORT, endings.tasks.wait()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_counted() {
+        let metrics = Arc::default();
+        let silent = futures_util::stream::pending::<Result<bytes::Bytes, BoxError>>();
+        let body = bounded(
+            axum::body::Body::from_stream(silent).map_err(Into::into).boxed_unsync(),
+            &metrics,
+        );
+        let began = Instant::now();
+        assert!(body.collect().await.is_err());
+        assert_eq!(began.elapsed(), BODY_SILENCE_MAX);
+        let text = metrics.render();
+        assert!(text.contains(r#"awning_rejected_total{reason="slow-body"} 1"#), "{text}");
     }
 }

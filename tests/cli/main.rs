@@ -5,6 +5,7 @@ mod collect;
 mod configuration;
 mod crash;
 mod doctor;
+mod entry;
 mod explain;
 mod faults;
 mod harness;

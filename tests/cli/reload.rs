@@ -187,6 +187,29 @@ async fn a_new_channel_is_waited_for_while_the_old_sites_are_served() {
     assert_eq!(serving.status("next.example").await, "200");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_not_taken_with_a_configuration_that_is_not() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", &toml("a.example", "127.0.0.1:0"));
+    world.write("secrets/token", OLD_TOKEN);
+    world.write("secrets/key", "awning-secret");
+    world.run(&["publish", "site"]).await.exited(0);
+    let mut command = world.command(&["serve", "--json"]);
+    command.env_remove("B2_APPLICATION_KEY");
+    command.env("B2_APPLICATION_KEY_FILE", world.path("secrets/key"));
+    let mut serving = Serving::run(&world, command).await;
+    serving.says("another release is served").await;
+
+    let next = site("next.example");
+    let both = format!("{}{next}channel = \"next\"\n", toml("a.example", "127.0.0.1:0"));
+    replace(&world, "awning.toml", &both);
+    serving.says("channel `next` is new and cannot be served yet").await;
+    replace(&world, "secrets/key", "expired-long-ago");
+    serving.says("the configuration was not taken").await;
+    assert_eq!(serving.status("a.example").await, "200", "read with the key of before");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_behind_symbolic_links_is_seen_when_they_are_switched() {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-use crate::harness::World;
+use crate::harness::{Action, World};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -152,6 +152,53 @@ async fn a_restart_that_fails_changes_nothing() {
     world.write("awning.toml", TOML);
     serving.restart().await;
     let mut stream = BufReader::new(TcpStream::connect(&serving.shield).await.unwrap());
+    assert!(exchange(&mut stream).await.unwrap());
+    serving.signal("-TERM").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_takes_a_changed_address() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", TOML);
+    world.run(&["publish", "site"]).await.exited(0);
+    let mut serving = Serving::start(&world).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    world.write("awning.toml", &TOML.replacen("127.0.0.1:0", &address, 1));
+    serving.signal("-USR2").await;
+    let line = serving.says("the restart failed, and this process goes on").await;
+    assert!(line.contains("ended early: exit status: 2"), "the address is in use: {line}");
+
+    drop(free);
+    serving.restart().await;
+    let mut stream = BufReader::new(TcpStream::connect(&address).await.unwrap());
+    assert!(exchange(&mut stream).await.unwrap());
+    assert!(timeout(PATIENCE, serving.first.wait()).await.unwrap().unwrap().success());
+    assert!(TcpStream::connect(&serving.shield).await.is_err(), "nobody listens there any more");
+    serving.signal("-TERM").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_needs_no_bucket_and_has_the_disk_while_the_old_process_ends() {
+    let world = World::new().await;
+    world.write("site/a.css", "a {}");
+    world.write("awning.toml", &TOML.replace("[shield]\n", "[shield]\ndisk = \"cache\"\n"));
+    world.run(&["publish", "site"]).await.exited(0);
+    let mut serving = Serving::start(&world).await;
+    let mut held = BufReader::new(TcpStream::connect(&serving.shield).await.unwrap());
+    assert!(exchange(&mut held).await.unwrap());
+
+    world.proxy.follow(|_, _| Action::HoldBefore);
+    serving.restart().await;
+    let mut stream = BufReader::new(TcpStream::connect(&serving.shield).await.unwrap());
+    assert!(exchange(&mut stream).await.unwrap(), "from disk, although it is not its own yet");
+    serving.says("the disk cache is written to from now on").await;
+    assert!(serving.first.try_wait().unwrap().is_none(), "the old process has a connection");
+    assert!(!exchange(&mut held).await.unwrap(), "which ends with its next response");
+    assert!(timeout(PATIENCE, serving.first.wait()).await.unwrap().unwrap().success());
+
+    world.proxy.follow(|_, _| Action::Pass);
     assert!(exchange(&mut stream).await.unwrap());
     serving.signal("-TERM").await;
 }

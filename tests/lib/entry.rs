@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use awning::shield::body::{RequestBody, full};
-use awning::shield::config::{Config, Serve};
+use awning::shield::config::{Config, Limits, Serve};
 use awning::shield::metrics::Metrics;
 use awning::shield::server::{Front, public_router, serve_routers_by};
 use awning::shield::{Entry, GatedRequest, Tls, TlsError};
@@ -40,8 +40,12 @@ fn tls(name: &str) -> Arc<Tls> {
 
 /// A site that tells who asks, behind this way in.
 async fn telling(entry: Entry, trusted: &[&str]) -> Edge {
+    telling_within(Limits::standard(), entry, trusted).await
+}
+
+async fn telling_within(limits: Limits, entry: Entry, trusted: &[&str]) -> Edge {
     let trusted_proxies = trusted.iter().map(|net| net.parse().unwrap()).collect();
-    let config = Config { trusted_proxies, ..config(Serve::Assets) };
+    let config = Config { trusted_proxies, limits, ..config(Serve::Assets) };
     let metrics = Arc::new(Metrics::default());
     let tell = |request: GatedRequest, _: RequestBody| async move {
         let GatedRequest { scheme, host, peer, client, .. } = request;
@@ -143,17 +147,18 @@ async fn a_renewed_certificate_is_used_and_an_unusable_one_is_not() {
     };
     put("one");
     let tls = Arc::new(Tls::read(&path("cert"), &path("key")).unwrap());
+    let reload = || Tls::read(&path("cert"), &path("key")).map(|newer| tls.renew(&newer));
     let edge = telling(Entry { tls: Some(Arc::clone(&tls)), ..Entry::default() }, &[]).await;
     put("two");
     assert!(handshake(&edge, "two.cert.pem", "h2", "shop.example.nl").await.is_err());
-    tls.reload().unwrap();
+    reload().unwrap();
     assert!(handshake(&edge, "two.cert.pem", "h2", "shop.example.nl").await.is_ok());
     std::fs::write(path("cert"), "nonsense").unwrap();
-    assert!(matches!(tls.reload(), Err(TlsError::NoCertificate(_))));
+    assert!(matches!(reload(), Err(TlsError::NoCertificate(_))));
     std::fs::copy(pem("one.cert.pem"), path("cert")).unwrap();
-    assert!(matches!(tls.reload(), Err(TlsError::Unusable(_))), "a certificate of another key");
+    assert!(matches!(reload(), Err(TlsError::Unusable { .. })), "a certificate of another key");
     std::fs::remove_file(path("key")).unwrap();
-    assert!(matches!(tls.reload(), Err(TlsError::Unreadable { .. })));
+    assert!(matches!(reload(), Err(TlsError::Unreadable { .. })));
     assert!(handshake(&edge, "two.cert.pem", "h2", "shop.example.nl").await.is_ok());
 }
 
@@ -180,6 +185,9 @@ async fn a_proxy_says_whose_connection_it_is_and_only_a_trusted_one_may() {
         ),
         // A health check speaks for the proxy itself.
         (local, Some("http shop.example.nl 127.0.0.1 198.51.100.7")),
+        // A visitor whose address it does not tell is not the proxy.
+        ("PROXY UNKNOWN\r\n", Some("http shop.example.nl 0.0.0.0 0.0.0.0")),
+        ("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", Some("http shop.example.nl 0.0.0.0 0.0.0.0")),
         ("", None),
         ("PROXY nonsense\r\n", None),
     ] {
@@ -194,4 +202,32 @@ async fn a_proxy_says_whose_connection_it_is_and_only_a_trusted_one_may() {
 
     let edge = telling(proxied(), &["10.0.0.0/8"]).await;
     assert_eq!(told(&edge, binary).await, "", "the peer is no trusted proxy");
+}
+
+#[tokio::test]
+async fn each_visitor_behind_a_proxy_holds_its_own_share() {
+    let limits = Limits { connections_per_peer_max: 2, ..Limits::standard() };
+    let proxied = Entry { proxy_protocol: true, ..Entry::default() };
+    let edge = telling_within(limits, proxied, &["127.0.0.0/8"]).await;
+    let kept = REQUEST.replace("Connection: close\r\n", "");
+    let come = async |address: &str| {
+        let mut wire = Wire::connect(edge.public).await;
+        wire.send(format!("PROXY TCP4 {address} 127.0.0.1 80 80\r\n{kept}")).await;
+        wire
+    };
+    let mut held = Vec::new();
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let mut wire = come(address).await;
+        assert_eq!(wire.answer("GET").await.status, 200, "{address}");
+        held.push(wire);
+    }
+    assert_eq!(come("192.0.2.1").await.rest().await, b"", "its third connection");
+    let text = edge.metrics.render();
+    let counted = r#"awning_rejected_total{reason="connections-of-peer"} 1"#;
+    assert!(text.contains(counted), "{text}");
+    held.remove(0);
+    while edge.metrics.render().contains("awning_connections 3") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(come("192.0.2.1").await.answer("GET").await.status, 200, "one has left");
 }

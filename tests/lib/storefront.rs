@@ -16,7 +16,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
 use crate::harness::edge::{Edge, config, edge};
@@ -426,6 +426,41 @@ async fn an_upstream_gets_only_so_many_requests_at_once() {
     assert_eq!(busy.field("retry-after"), Some("1"));
     first.send("x").await.unwrap();
     assert_eq!(wire.chunk().await, b"x", "the one in progress goes on");
+}
+
+#[tokio::test]
+async fn visitors_who_leave_do_not_pile_work_on_an_upstream() {
+    let gate = Arc::new(Semaphore::new(0));
+    let turns = Arc::clone(&gate);
+    let upstream = Upstream::answering(move |_: Request<Vec<u8>>| {
+        let turns = Arc::clone(&turns);
+        async move {
+            turns.acquire().await.unwrap().forget();
+            page("x")
+        }
+    })
+    .await;
+    let limits = StorefrontLimits {
+        requests_max: 2,
+        turn: Duration::from_millis(20),
+        ..StorefrontLimits::standard()
+    };
+    let edge = shop_within(&upstream, None, limits).await;
+    for number in 1..=2 {
+        let mut wire = Wire::connect(edge.public).await;
+        wire.send(get("/", "")).await;
+        while upstream.count() < number {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Both are gone, and the upstream works for them all the same.
+    for _ in 0..5 {
+        assert_eq!(ask(edge.public, get("/", "")).await.status, 503);
+    }
+    assert_eq!(upstream.count(), 2);
+    gate.add_permits(3);
+    while ask(edge.public, get("/", "")).await.status != 200 {}
+    assert_eq!(upstream.count(), 3);
 }
 
 #[tokio::test]

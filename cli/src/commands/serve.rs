@@ -1,6 +1,7 @@
 //! `awning serve`: the shield, from the configuration.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
 /// How long the releases of a process that takes over may take to be read.
 const RELEASES_MAX: Duration = Duration::from_secs(30);
 
+/// The same where all of them were kept on disk: then a bucket that cannot be
+/// read does not stand in the way of a restart.
+const KEPT_RELEASES_MAX: Duration = Duration::from_secs(5);
+
 /// Connections that may wait to be accepted; the usual 128 is short for a burst.
 const BACKLOG: u32 = 1024;
 
@@ -43,7 +48,8 @@ const BACKLOG: u32 = 1024;
 ///
 /// SIGUSR2 restarts without losing a request: the same command is started again
 /// with the same sockets, and once it answers this process finishes what it has
-/// begun; if it does not, this process goes on. Sockets of systemd are used when
+/// begun; if it does not, this process goes on. An address that was changed in
+/// the configuration is taken by such a restart. Sockets of systemd are used when
 /// there are any, the one for visitors first.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
@@ -79,10 +85,12 @@ impl Serve {
             Clock::System,
             Arc::new(Metrics::default()),
         )?;
+        let addresses = [served.listen, served.admin_listen];
+        let sockets = handover::still_meant(sockets, addresses, &context.environment);
         let listeners = Listeners::open(sockets, served.listen, served.admin_listen)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let urls = listeners.urls_by(scheme)?;
-        let handover = Handover::prepare(&listeners.public, &listeners.admin)?;
+        let handover = Handover::prepare(&listeners.public, &listeners.admin, addresses)?;
         if handover::has_predecessor(&context.environment) {
             // Until then that one answers, which has releases.
             read_releases(&shield).await?;
@@ -91,6 +99,7 @@ impl Serve {
 
         let (shutdown, tokens) = (CancellationToken::new(), served.tokens.clone());
         let leaving = CancellationToken::new();
+        let left = Arc::clone(&shield);
         let entry = Entry {
             proxy_protocol: served.proxy_protocol,
             tls: tls.clone(),
@@ -98,6 +107,7 @@ impl Serve {
         };
         let reloading = Reloading {
             context,
+            named: served.tls_files(),
             began: served,
             flags: [self.listen, self.admin_listen],
             shield: Arc::clone(&shield),
@@ -113,6 +123,7 @@ impl Serve {
             shutdown.run_until_cancelled(async {
                 handover.done().await;
                 leaving.cancel();
+                left.leave_disk().await;
             }),
             shutdown.run_until_cancelled(async {
                 signals.received().await;
@@ -125,9 +136,14 @@ impl Serve {
 
 /// Reads what the process before serves already.
 async fn read_releases(shield: &Shield) -> anyhow::Result<()> {
-    let read = timeout(RELEASES_MAX, shield.refresh()).await;
+    let mut reading = pin!(shield.refresh());
+    let read = timeout(KEPT_RELEASES_MAX, reading.as_mut()).await;
+    if read.is_err() && !shield.readiness().ready {
+        // What is lacking then is told below.
+        let _ = timeout(RELEASES_MAX - KEPT_RELEASES_MAX, reading).await;
+    }
     let lacking = shield.readiness().reasons;
-    if read.is_err() || !lacking.is_empty() {
+    if !lacking.is_empty() {
         let reasons: Vec<_> = lacking.into_iter().map(|lacking| lacking.reason).collect();
         bail!("the releases could not be read: {}", reasons.join("; "));
     }

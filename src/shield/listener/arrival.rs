@@ -110,3 +110,98 @@ async fn shake_hands(tls: &Tls, stream: TcpStream) -> Result<Arrived, Turned> {
     let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
     Ok(Arrived::Secure(Box::new(stream), Secure { name }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use futures_util::FutureExt as _;
+    use metrics::Gauge;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+    use tokio_rustls::TlsConnector;
+
+    use super::super::roster::Roster;
+    use super::super::vigil::Patience;
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn entry(proxy_protocol: bool, with_tls: bool) -> Entry {
+        let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lib/tls"));
+        let tls = Tls::read(&place.join("one.cert.pem"), &place.join("one.key.pem")).unwrap();
+        let tls = with_tls.then(|| Arc::new(tls));
+        Entry { proxy_protocol, tls, ..Entry::default() }
+    }
+
+    /// A connection that was accepted from a trusted proxy, and its other end.
+    async fn accepted() -> (TcpStream, TcpStream, Slot) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let patience = Patience { head: LIMIT, idle: 3 * LIMIT, write: 3 * LIMIT };
+        let trusted = vec!["127.0.0.0/8".parse::<ipnet::IpNet>().unwrap()];
+        let roster = Roster::new(2, 2, trusted, patience, Gauge::noop());
+        let slot = roster.admit(peer.ip(), Instant::now()).unwrap();
+        (client, stream, slot)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_before_http_is_waited_for_as_long_as_for_a_head() {
+        for (proxied, secure, sent) in [
+            (false, true, &b""[..]),
+            (false, true, &[22, 3, 1, 2, 0, 1]),
+            (true, false, b""),
+            (true, false, b"PROXY TCP4 192.0.2.1 "),
+            (true, false, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"),
+            (true, true, b"PROXY UNKNOWN\r\n"),
+        ] {
+            let (mut client, stream, mut slot) = accepted().await;
+            client.write_all(sent).await.unwrap();
+            let began = Instant::now();
+            let turned = entry(proxied, secure).arrive(stream, &mut slot, LIMIT).await;
+            assert!(matches!(turned, Err(Turned::Late)), "{sent:?}");
+            assert_eq!(began.elapsed().as_secs(), 5, "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn visitors_shake_hands_while_many_have_begun_and_stopped() {
+        const SILENT: usize = 64;
+        let entry = entry(false, true);
+        let mut silent = Vec::new();
+        for _ in 0..SILENT {
+            let (client, stream, mut slot) = accepted().await;
+            let entry = entry.clone();
+            let mut arriving =
+                Box::pin(async move { entry.arrive(stream, &mut slot, 100 * LIMIT).await.is_ok() });
+            assert!(arriving.as_mut().now_or_never().is_none());
+            silent.push((client, arriving));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots())
+            .with_no_client_auth();
+        let (visitor, stream, mut slot) = accepted().await;
+        let name = ServerName::try_from("shop.example.nl").unwrap();
+        let connecting = TlsConnector::from(Arc::new(client)).connect(name, visitor);
+        let arriving = entry.arrive(stream, &mut slot, 100 * LIMIT);
+        let (connected, arrived) = tokio::join!(connecting, arriving);
+        assert!(connected.is_ok() && matches!(arrived, Ok(Arrived::Secure(..))));
+        assert_eq!(silent.len(), SILENT);
+    }
+
+    fn roots() -> RootCertStore {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lib/tls/one.cert.pem");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(path).unwrap()).unwrap();
+        roots
+    }
+}

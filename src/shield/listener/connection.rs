@@ -18,8 +18,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
@@ -28,9 +29,11 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::Answering;
 use super::arrival::Secure;
-use super::framed::{Framed, Word};
+use super::framed::{Fault, Framed, Word};
 use super::framing::HeadLimits;
 use super::roster::Slot;
+use super::socket::Abandon;
+use super::streams::Streams;
 use super::tunnel::Tunnel;
 use super::vigil::{Overdue, Vigil};
 use super::watched::Watched;
@@ -91,18 +94,31 @@ pub(crate) enum Ended {
     Shed,
     /// The listener's time to shut down was over.
     Aborted,
+    /// What the peer sent was broken off.
+    Faulty(Fault),
 }
 
 /// The protocol settings of a listener.
 #[derive(Debug)]
 pub(crate) struct Protocol {
-    builder: auto::Builder<TokioExecutor>,
+    limits: Limits,
     head: HeadLimits,
+    /// Streams that were ended because nobody read them.
+    stopped: Counter,
 }
 
-/// The protocol that these limits make.
-pub(crate) fn protocol(limits: &Limits) -> Protocol {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// The protocol that these limits make. Streams that are ended because nobody
+/// reads them are counted as `stopped`.
+pub(crate) fn protocol(limits: &Limits, stopped: Counter) -> Protocol {
+    let head =
+        HeadLimits { bytes_max: limits.head_bytes_max, fields_max: limits.header_fields_max };
+    Protocol { limits: limits.clone(), head, stopped }
+}
+
+/// What speaks the protocol on one connection, whose streams are `streams`.
+fn builder(protocol: &Protocol, streams: Streams) -> auto::Builder<Streams> {
+    let limits = &protocol.limits;
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         // The vigil sees to that, with one timer for all heads of a connection.
@@ -122,9 +138,7 @@ pub(crate) fn protocol(limits: &Limits) -> Protocol {
         .keep_alive_timeout(PING_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW)
         .max_send_buf_size(STREAM_WINDOW as usize);
-    let head =
-        HeadLimits { bytes_max: limits.head_bytes_max, fields_max: limits.header_fields_max };
-    Protocol { builder, head }
+    builder
 }
 
 /// Serves one connection until it ends.
@@ -137,23 +151,26 @@ pub(crate) async fn serve_connection<I, R>(
     endings: &Arc<Endings>,
 ) -> Ended
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Abandon + Unpin + Send + 'static,
     R: Answering,
 {
     let slot = Arc::new(slot);
     let vigil = slot.vigil();
     let cut = slot.cut().clone();
     let word = Arc::new(Word::default());
+    let streams = Streams::default();
     let entrance = Entrance {
         router,
         slot: Arc::clone(&slot),
         secure,
         word: Arc::clone(&word),
         endings: Arc::clone(endings),
+        streams: streams.clone(),
     };
     let io = Framed::new(Watched::new(io, slot), protocol.head, Arc::clone(&word));
     let io = TokioIo::new(io);
-    let mut connection = pin!(protocol.builder.serve_connection_with_upgrades(io, entrance));
+    let builder = builder(protocol, streams);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, entrance));
     let old = Instant::now() + AGE_MAX;
     let (mut draining, mut left) = (false, false);
     let next = |look, draining, left| event(endings, &cut, look, draining, left);
@@ -169,6 +186,9 @@ where
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
+                if let Some(fault) = word.fault() {
+                    return Ended::Faulty(fault);
+                }
                 return word.refusal().map_or(Ended::Closed, Ended::Refused);
             }
             Some(event) = events.next() => event,
@@ -179,6 +199,7 @@ where
                 if let Some(overdue) = vigil.overdue(now) {
                     return Ended::Overdue(overdue);
                 }
+                protocol.stopped.increment(vigil.end_stopped(now));
                 now >= old || (endings.leaving.is_cancelled() && vigil.is_multiplexed())
             }
             Event::Leaving => {
@@ -246,6 +267,7 @@ struct Entrance<R> {
     /// Shared, because each clone of a token takes a lock that all connections
     /// have in common.
     endings: Arc<Endings>,
+    streams: Streams,
 }
 
 impl<R: Answering> Service<Request<Incoming>> for Entrance<R> {
@@ -256,6 +278,9 @@ impl<R: Answering> Service<Request<Incoming>> for Entrance<R> {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let version = request.version();
         let in_flight = InFlight::begin(&self.slot, version == Version::HTTP_2);
+        if in_flight.multiplexed {
+            in_flight.vigil.stream_began(in_flight.response, self.streams.next());
+        }
         let refusal = self.word.refusal_at(request.uri().path());
         if let Some(refusal) = refusal.filter(|_| version < Version::HTTP_2) {
             return Box::pin(async move { Ok(refused(refusal).map(|body| in_flight.count(body))) });
@@ -338,7 +363,9 @@ impl Drop for InFlight {
     }
 }
 
-/// A response's body, handed to hyper in small pieces that the vigil counts.
+/// A response's body, handed to hyper in small pieces. On HTTP/1 they are
+/// written as they come; on HTTP/2 the vigil counts those for which the peer
+/// has no window.
 pub(crate) struct Counted {
     body: ResponseBody,
     rest: Bytes,
@@ -349,15 +376,13 @@ pub(crate) struct Counted {
 
 impl Counted {
     fn piece(&mut self) -> Frame<Bytes> {
-        let piece = self.rest.split_to(self.rest.len().min(PIECE_MAX));
         let InFlight { vigil, response, multiplexed } = &self.in_flight;
-        // On HTTP/1 hyper drops the body with its last piece, which ends the
-        // response; on HTTP/2 that piece may still wait for the peer's window.
-        self.handed = *multiplexed || !self.is_end_stream();
+        let most = if *multiplexed { vigil.piece_max().min(PIECE_MAX) } else { PIECE_MAX };
+        self.handed = *multiplexed;
         if self.handed {
             vigil.piece_handed(*response, Instant::now());
         }
-        Frame::data(piece)
+        Frame::data(self.rest.split_to(self.rest.len().min(most)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::task::AtomicWaker;
@@ -37,6 +37,26 @@ pub(super) struct Word {
     refusal: Mutex<Option<Refusal>>,
     answered: AtomicU8,
     asking: AtomicWaker,
+    fault: OnceLock<Fault>,
+}
+
+/// What is wrong with bytes that were broken off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fault {
+    /// More HTTP/2 frames that carry nothing than any client has use for.
+    Flood,
+    /// A body in chunks that cannot be read.
+    Body,
+}
+
+impl Fault {
+    /// The word for it in metrics.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::Body => "body-malformed",
+        }
+    }
 }
 
 impl Word {
@@ -55,6 +75,16 @@ impl Word {
     pub(super) fn answer(&self, upgraded: bool) {
         self.answered.store(if upgraded { UPGRADED } else { PLAIN }, Ordering::Release);
         self.asking.wake();
+    }
+
+    /// Why the bytes of the connection were broken off, if they were.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.get().copied()
+    }
+
+    fn break_off(&self, fault: Fault) -> io::Error {
+        let _ = self.fault.set(fault);
+        io::Error::new(io::ErrorKind::InvalidData, fault.reason())
     }
 
     fn refuse(&self, refusal: Refusal) {
@@ -132,10 +162,8 @@ impl<I> Framed<I> {
                     self.word.refuse(refusal);
                     break;
                 }
-                Step::Break if passed == 0 => {
-                    let text = "a body in chunks is malformed";
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-                }
+                Step::Flood => return Err(self.word.break_off(Fault::Flood)),
+                Step::Break if passed == 0 => return Err(self.word.break_off(Fault::Body)),
                 // It is met again once what is before it went on.
                 Step::Break => {
                     self.stale = true;

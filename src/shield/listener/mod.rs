@@ -16,6 +16,7 @@ pub(super) mod fuzzing;
 mod proxied;
 mod roster;
 mod socket;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -29,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Counter;
 use futures_util::FutureExt as _;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -103,7 +105,7 @@ impl<R: Answering> Listener<R> {
             router,
             entry,
             roster,
-            protocol: Arc::new(protocol(limits)),
+            protocol: Arc::new(protocol(limits, rejections(metrics, "slow-reader"))),
             limits: limits.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -237,7 +239,11 @@ fn count_end(metrics: &Metrics, ended: Ended) {
 }
 
 fn count_rejected(metrics: &Metrics, reason: &'static str) {
-    metrics.counter("awning_rejected_total", &[("reason", reason)]).increment(1);
+    rejections(metrics, reason).increment(1);
+}
+
+fn rejections(metrics: &Metrics, reason: &'static str) -> Counter {
+    metrics.counter("awning_rejected_total", &[("reason", reason)])
 }
 
 fn rejection(ended: Ended) -> Option<&'static str> {
@@ -245,6 +251,7 @@ fn rejection(ended: Ended) -> Option<&'static str> {
         Ended::Overdue(Overdue::Head) => Some("slow-head"),
         Ended::Overdue(Overdue::Reading) => Some("slow-reader"),
         Ended::Shed => Some("shed"),
+        Ended::Faulty(fault) => Some(fault.reason()),
         Ended::Refused(refusal) => Some(refusal.reason()),
         Ended::Closed | Ended::Aborted | Ended::Overdue(Overdue::Request) => None,
     }

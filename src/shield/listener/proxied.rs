@@ -3,10 +3,12 @@
 //!
 //! The address it names is the peer from then on: it counts against that
 //! address's share of connections, and what it says in `X-Forwarded-*` is
-//! believed only if that address is itself a trusted proxy.
+//! believed only if that address is itself a trusted proxy. A visitor whose
+//! address the proxy does not tell is believed nothing: only a connection that
+//! is the proxy's own has its trust.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ppp::{v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -20,8 +22,12 @@ const REST_MAX: usize = 2048;
 /// Bytes that tell one version from the other; no header is shorter.
 const FIRST: usize = 12;
 
+/// Who a visitor is that the proxy knows no address of. No peer has this one
+/// (RFC 1122 §3.2.1.3), so it is not among the trusted proxies either.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// Reads a header and not a byte more. `None` when the proxy speaks for
-/// itself, as in a health check, or does not know.
+/// itself, as in a health check.
 pub(super) async fn read<I: AsyncRead + Unpin>(io: &mut I) -> io::Result<Option<IpAddr>> {
     let mut header = vec![0; FIRST];
     io.read_exact(&mut header).await?;
@@ -55,7 +61,7 @@ async fn binary<I: AsyncRead + Unpin>(
         (v2::Command::Proxy, v2::Addresses::IPv6(addresses)) => {
             Some(addresses.source_address.into())
         }
-        (v2::Command::Proxy, _) => None,
+        (v2::Command::Proxy, _) => Some(UNKNOWN),
     })
 }
 
@@ -68,7 +74,7 @@ async fn line<I: AsyncRead + Unpin>(io: &mut I, mut header: Vec<u8>) -> io::Resu
     }
     let header = v1::Header::try_from(&*header).map_err(|_| malformed())?;
     Ok(match header.addresses {
-        v1::Addresses::Unknown => None,
+        v1::Addresses::Unknown => Some(UNKNOWN),
         v1::Addresses::Tcp4(addresses) => Some(addresses.source_address.into()),
         v1::Addresses::Tcp6(addresses) => Some(addresses.source_address.into()),
     })
@@ -104,10 +110,11 @@ mod tests {
             (binary(1, 0x21, &six), Some(Some("::1"))),
             (binary(0, 0x11, &four), Some(None)),
             (binary(0, 0, &[]), Some(None)),
-            (binary(1, 0, &[]), Some(None)),
+            (binary(1, 0, &[]), Some(Some("0.0.0.0"))),
+            (binary(1, 0x31, &[0; 216]), Some(Some("0.0.0.0"))),
             (b"PROXY TCP4 203.0.113.9 10.0.0.1 5000 80\r\n".to_vec(), Some(Some("203.0.113.9"))),
             (b"PROXY TCP6 ::1 ::2 5000 80\r\n".to_vec(), Some(Some("::1"))),
-            (b"PROXY UNKNOWN\r\n".to_vec(), Some(None)),
+            (b"PROXY UNKNOWN\r\n".to_vec(), Some(Some("0.0.0.0"))),
             (binary(1, 0x11, &four[..8]), None),
             (binary(7, 0x11, &four), None),
             (binary(1, 0x11, &[0; REST_MAX + 1]), None),

@@ -5,7 +5,7 @@
 //! the one that has been idle longest.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::Gauge;
@@ -23,6 +23,10 @@ const DESCRIPTORS_RESERVED: u64 = 96;
 /// How many connections go when descriptors run out all the same. One at a
 /// time would let a crowd of silent clients keep a visitor waiting for seconds.
 const SHED_AT_ONCE: usize = 16;
+
+/// The bits of an IPv6 address that its holder cannot choose: a customer is
+/// given a /64 at least (RFC 6177), and has all the addresses in it.
+const NETWORK: u128 = u128::MAX << 64;
 
 /// How many connections fit under a limit on open files.
 pub(crate) fn connections_under(open_files_max: Option<u64>, connections_max: usize) -> usize {
@@ -57,6 +61,7 @@ pub(crate) struct Roster {
 struct Open {
     last: u64,
     connections: HashMap<u64, Connection>,
+    /// By [`holder`].
     peers: HashMap<IpAddr, usize>,
     /// Those that have not sent a whole head yet; numbers grow, so the first is the oldest.
     silent: BTreeSet<u64>,
@@ -71,7 +76,7 @@ struct Connection {
 
 impl Roster {
     /// A roster for at most `connections_max`, of which `per_peer_max` belong
-    /// to one address outside `trusted`.
+    /// to one address outside `trusted`, or to one network of IPv6.
     pub(crate) fn new(
         connections_max: usize,
         per_peer_max: usize,
@@ -100,7 +105,7 @@ impl Roster {
         let connection = Connection { peer, vigil: Arc::clone(&vigil), cut: cut.clone() };
         open.connections.insert(id, connection);
         open.silent.insert(id);
-        *open.peers.entry(peer).or_default() += 1;
+        *open.peers.entry(holder(peer)).or_default() += 1;
         self.gauge.increment(1.0);
         Ok(Slot { roster: Arc::clone(self), id, peer, vigil, cut })
     }
@@ -111,7 +116,7 @@ impl Roster {
     }
 
     fn has_room_for(&self, open: &Open, peer: IpAddr) -> bool {
-        let held = open.peers.get(&peer).copied().unwrap_or(0);
+        let held = open.peers.get(&holder(peer)).copied().unwrap_or(0);
         held < self.per_peer_max || self.trusts(peer)
     }
 
@@ -156,12 +161,21 @@ impl Open {
     }
 
     fn leave(&mut self, peer: IpAddr) {
-        if let Some(held) = self.peers.get_mut(&peer) {
+        let holder = holder(peer);
+        if let Some(held) = self.peers.get_mut(&holder) {
             *held -= 1;
             if *held == 0 {
-                self.peers.remove(&peer);
+                self.peers.remove(&holder);
             }
         }
+    }
+}
+
+/// Whose connection it is, as far as that can be told from an address.
+fn holder(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
     }
 }
 
@@ -192,7 +206,7 @@ impl Slot {
         if let Some(connection) = open.connections.get_mut(&self.id) {
             let before = std::mem::replace(&mut connection.peer, peer);
             open.leave(before);
-            *open.peers.entry(peer).or_default() += 1;
+            *open.peers.entry(holder(peer)).or_default() += 1;
         }
         self.peer = peer;
         Ok(())
@@ -305,6 +319,26 @@ mod tests {
         assert!(roster.admit(peer(2), now).is_ok());
         drop(held);
         assert!(roster.admit(peer(1), now).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_one_ipv6_network_share_what_one_peer_holds() {
+        let (roster, now) = (roster(10, 2), Instant::now());
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let held: Vec<_> = ["2001:db8:0:1::1", "2001:db8:0:1:ffff::9"]
+            .map(|address| roster.admit(at(address), now).unwrap())
+            .into();
+        assert_eq!(held[1].peer(), at("2001:db8:0:1:ffff::9"), "it is told whole");
+        let mut other = roster.admit(at("2001:db8:0:2::1"), now).unwrap();
+        let full = Some(Unadmitted::PeerFull);
+        assert_eq!(roster.admit(at("2001:db8:0:1::2"), now).err(), full);
+        assert_eq!(other.now_of(at("2001:db8:0:1::3")).err(), full);
+        for four in ["::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.1"] {
+            roster.admit(at(four), now).unwrap();
+        }
+        drop(held);
+        other.now_of(at("2001:db8:0:1::3")).unwrap();
+        assert_eq!(roster.open().peers.len(), 1);
     }
 
     #[tokio::test]

@@ -29,34 +29,36 @@ pub enum TlsError {
     #[error("no certificate in `{}`: it must hold the chain, the site's own first", .0.display())]
     NoCertificate(PathBuf),
     /// The two do not belong together, or rustls knows no such key.
-    #[error("the certificate and the key cannot be used together")]
-    Unusable(#[source] rustls::Error),
+    #[error(
+        "the key in `{}` cannot be used with the certificate in `{}`: give the two that were \
+         issued together", .key.display(), .certificate.display()
+    )]
+    Unusable {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
 }
 
 /// A certificate and its key. Handshakes have no bound of their own beside
 /// that of connections: whoever holds a turn by silence would keep out others.
 #[derive(Debug)]
 pub struct Tls {
-    certificate: PathBuf,
-    key: PathBuf,
     current: ArcSwap<ServerConfig>,
 }
 
 impl Tls {
     /// Reads a certificate chain and its private key from PEM files.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            current: ArcSwap::from_pointee(config(certificate, key)?),
-        })
+        Ok(Self { current: ArcSwap::from_pointee(config(certificate, key)?) })
     }
 
-    /// Reads both files again. New connections use what is in them now;
-    /// if that is not usable, everything stays as it is.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(Arc::new(config(&self.certificate, &self.key)?));
-        Ok(())
+    /// New connections use what `newer` does from now on.
+    pub fn renew(&self, newer: &Self) {
+        self.current.store(newer.current.load_full());
     }
 
     /// What does the next handshake.
@@ -77,12 +79,17 @@ fn config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         return Err(TlsError::NoCertificate(certificate.to_owned()));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable("private key", key))?;
+    let unusable = |source| TlsError::Unusable {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Unusable)?
+        .map_err(unusable)?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(TlsError::Unusable)?;
+        .map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
     Ok(config)

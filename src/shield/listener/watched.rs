@@ -9,32 +9,59 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::roster::Slot;
+use super::socket::Abandon;
 use super::vigil::Vigil;
 
 /// A stream that reports to a vigil, and keeps its place among the open
 /// connections for as long as it exists, upgraded or not.
 #[derive(Debug)]
-pub(super) struct Watched<I> {
+pub(super) struct Watched<I: Abandon> {
     io: I,
     vigil: Arc<Vigil>,
+    /// The peer has not taken all that was written.
+    behind: bool,
     _slot: Arc<Slot>,
 }
 
-impl<I> Watched<I> {
+impl<I: Abandon> Watched<I> {
     pub(super) fn new(io: I, slot: Arc<Slot>) -> Self {
-        Self { io, vigil: slot.vigil(), _slot: slot }
+        Self { io, vigil: slot.vigil(), behind: false, _slot: slot }
     }
 
-    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(Ok(count)) if *count > 0 => self.vigil.write_progressed(Instant::now()),
-            Poll::Pending => self.vigil.write_blocked(Instant::now()),
+            Poll::Ready(Ok(count)) if *count > 0 => {
+                self.vigil.write_progressed(*count, Instant::now());
+            }
+            Poll::Pending => self.blocked(),
             Poll::Ready(_) => {}
+        }
+    }
+
+    /// hyper flushes what it has written whole.
+    fn flushed(&mut self, flushed: &Poll<io::Result<()>>) {
+        match flushed {
+            Poll::Ready(Ok(())) if std::mem::take(&mut self.behind) => self.vigil.caught_up(),
+            Poll::Pending => self.blocked(),
+            Poll::Ready(_) => {}
+        }
+    }
+
+    fn blocked(&mut self) {
+        self.behind = true;
+        self.vigil.write_blocked(Instant::now());
+    }
+}
+
+impl<I: Abandon> Drop for Watched<I> {
+    fn drop(&mut self) {
+        if self.vigil.is_given_up() {
+            self.io.abandon();
         }
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: AsyncRead + Abandon + Unpin> AsyncRead for Watched<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +76,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: AsyncWrite + Abandon + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -75,7 +102,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.flushed(&flushed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

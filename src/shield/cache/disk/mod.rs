@@ -2,9 +2,9 @@
 //! own, and none believed until its bytes are verified.
 //!
 //! It knows nothing of what it keeps: a key, a meta and a body. The path is
-//! the index, so a start reads nothing. Requests never wait for a write, and
-//! the tier may fail or be another process's at any time: then it is as if
-//! nothing were in it.
+//! the index, so a start reads nothing. Requests never wait for a write. The
+//! tier may fail at any time: then it is as if nothing were in it. It may be
+//! another process's, in a restart: then it is read, and nothing is changed.
 
 mod breaker;
 mod files;
@@ -100,8 +100,8 @@ enum Job {
 }
 
 impl Disk {
-    /// Opens the tier. `epochs` is kept in its directory from now on. When
-    /// another process has the directory, the tier stays empty until it is free.
+    /// Opens the tier. `epochs` is kept in its directory from now on. While
+    /// another process has the directory, the tier is only read.
     pub(crate) fn open(
         config: &DiskConfig,
         epochs: Arc<Epochs>,
@@ -188,6 +188,16 @@ impl Disk {
         let beginning = move || tier.begin(&key, body_bytes);
         let begun = self.tier.blocking(TURN_PATIENCE, beginning).await?;
         begun.map_err(|why| self.tier.counts.dropped(why)).ok()
+    }
+
+    /// Leaves the directory to the next process: nothing is written from now
+    /// on. What still waits to be is, as far as it takes no longer than this.
+    pub(crate) async fn leave(&self, at_most: Duration) {
+        // What is not written by then is a miss of the next process.
+        let _ = tokio::time::timeout(at_most, self.flush()).await;
+        let tier = Arc::clone(&self.tier);
+        // Sweeping in slices of its own, it may hold the lock for a moment.
+        let _ = tokio::task::spawn_blocking(move || tier.leave()).await;
     }
 
     /// Waits until what was put is written.

@@ -84,6 +84,10 @@ impl Tier {
         if !self.may_read() {
             return None;
         }
+        if !self.is_open() {
+            let tier = Arc::clone(self);
+            self.blocking(FIND_PATIENCE, move || tier.heed_purges()).await?;
+        }
         let name = name_of(key);
         let found = match self.load(&name, key, Patience::Cached, now) {
             Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::WouldBlock => {

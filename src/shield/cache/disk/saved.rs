@@ -20,6 +20,10 @@ const DIGEST_BYTES: usize = 32;
 impl Disk {
     /// Keeps a text under a name of its own, in the place of the one before.
     pub(crate) async fn save(&self, name: &str, text: Vec<u8>) -> io::Result<()> {
+        if self.tier.is_left() {
+            // The next process keeps its own.
+            return Ok(());
+        }
         let (tier, name) = (std::sync::Arc::clone(&self.tier), name.to_owned());
         let saving = move || save(&tier.directory, &name, &text);
         let saved = self.tier.blocking(PATIENCE, saving).await;

@@ -97,6 +97,9 @@ impl Sweeper {
 
     /// Does one slice of the work.
     pub(super) fn slice(&mut self) -> Slice {
+        if self.tier.is_left() {
+            return Slice::Done;
+        }
         if !self.tier.is_open() {
             return self.own();
         }
@@ -107,14 +110,18 @@ impl Sweeper {
             self.list(shard);
             return Slice::Later;
         }
-        if self.clean() { Slice::Later } else { Slice::Done }
+        if self.clean() {
+            return Slice::Later;
+        }
+        self.tier.heed_purges();
+        Slice::Done
     }
 
     fn own(&mut self) -> Slice {
         match self.tier.try_own() {
             Ok(true) => {
                 if self.told {
-                    tracing::info!("the disk cache is used from now on");
+                    tracing::info!("the disk cache is written to from now on");
                 }
                 Slice::More
             }
@@ -122,7 +129,7 @@ impl Sweeper {
                 if !std::mem::replace(&mut self.told, true) {
                     let why = owned.err().map(|error| error.to_string());
                     let why = why.as_deref().unwrap_or("another process has it");
-                    tracing::warn!(why, "the disk cache is not used until it can be had");
+                    tracing::warn!(why, "the disk cache is not written to until it can be had");
                 }
                 Slice::NotOurs
             }

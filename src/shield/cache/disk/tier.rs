@@ -2,7 +2,7 @@
 //! and what is counted and given up when the disk fails.
 //!
 //! ```text
-//! lock          held by the one process that uses the tier
+//! lock          held by the one process that changes what is here
 //! epoch         the ledger
 //! v1/xx/<hash>  entries, by the BLAKE3 digest of their key
 //! tmp/          entries that are being written
@@ -59,6 +59,8 @@ pub(super) struct Tier {
     pub(super) was_ours: AtomicBool,
     lock: Mutex<Option<File>>,
     open: AtomicBool,
+    /// Whether another process may have the directory by now.
+    left: AtomicBool,
     /// Whether the file system has less room than it should.
     pub(super) tight: AtomicBool,
     reading: Mutex<Breaker>,
@@ -114,6 +116,7 @@ impl Tier {
             was_ours: AtomicBool::new(false),
             lock: Mutex::default(),
             open: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             tight: AtomicBool::new(false),
             reading: Mutex::default(),
             writing: Mutex::default(),
@@ -125,6 +128,9 @@ impl Tier {
     /// Takes the directory over, if no other process has it.
     pub(super) fn try_own(&self) -> io::Result<bool> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_left() {
+            return Ok(false);
+        }
         let file = self.directory.open_to_write("lock")?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -164,14 +170,28 @@ impl Tier {
         Ok(())
     }
 
-    /// Whether this process owns the directory.
-    pub(super) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+    /// Takes note of purges that another process acknowledged: the one before
+    /// this one while it ends, or the owner.
+    pub(super) fn heed_purges(&self) {
+        if let Ok(epoch) = self.ledger.current() {
+            self.epochs.raise_to(epoch);
+        }
     }
 
-    /// Whether reads are to be tried.
+    /// Whether this process owns the directory, and may change what is in it.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) && !self.is_left()
+    }
+
+    /// Whether the directory was left to the next process.
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// Whether reads are to be tried. They need no ownership: what has a name
+    /// is whole, and is verified.
     pub(super) fn may_read(&self) -> bool {
-        self.is_open() && breaker(&self.reading).admits(Instant::now())
+        breaker(&self.reading).admits(Instant::now())
     }
 
     /// Whether writes are to be tried.
@@ -213,6 +233,10 @@ impl Tier {
 
     /// Removes an entry, or whatever has its name.
     pub(super) fn discard(&self, name: &str) -> io::Result<()> {
+        if !self.is_open() {
+            // It is another process's, perhaps of an epoch that is not known here.
+            return Ok(());
+        }
         let path = entry_path(name);
         let bytes = self.directory.stat(&path).map_or(0, |stat| size_of(&stat));
         match self.directory.unlink(&path) {
@@ -247,6 +271,14 @@ impl Tier {
             work()
         });
         timeout(patience, working).await.ok()?.ok()
+    }
+
+    /// Leaves the directory to the next process. It is still read from: what
+    /// has a name in it is whole.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.signal.end();
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Gives the directory back.

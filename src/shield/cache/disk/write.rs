@@ -176,7 +176,7 @@ impl Writer {
         stored_at: SystemTime,
     ) -> bool {
         let tier = Arc::clone(&self.tier);
-        if !tier.epochs.usable(epoch) {
+        if !tier.epochs.usable(epoch) || tier.is_left() {
             return false;
         }
         let finishing = move || self.finish(&meta, epoch, stored_at);

@@ -4,14 +4,16 @@
 //! hyper is handed whole heads that were admitted, and bodies that end where
 //! this says: so the two cannot disagree about where a head begins. A head
 //! that reads in two ways never reaches it. HTTP/2, and what follows an
-//! upgrade, passes untouched.
+//! upgrade, passes untouched; of HTTP/2 the frames are counted.
 
 mod chunks;
+mod frames;
 mod head;
 #[cfg(test)]
 pub(super) mod tests;
 
 use self::chunks::Chunks;
+use self::frames::Frames;
 use self::head::{Follows, outline};
 use crate::shield::gate::Refusal;
 
@@ -48,7 +50,9 @@ enum At {
     Chunks(Chunks, bool),
     /// Behind a request that may end the protocol.
     Upgrade,
-    /// No longer HTTP/1.
+    /// HTTP/2.
+    Frames(Frames),
+    /// No longer HTTP.
     Through,
 }
 
@@ -74,6 +78,8 @@ pub(super) enum Step {
     Refuse(Refusal),
     /// They belong to a body that cannot be read.
     Break,
+    /// They are some of too many frames that carry nothing.
+    Flood,
 }
 
 impl Framing {
@@ -106,6 +112,10 @@ impl Framing {
                 Err(chunks::Malformed) => Step::Break,
             },
             At::Upgrade => Step::Ask,
+            At::Frames(frames) => match frames.pass(bytes) {
+                Ok(()) => Step::Pass(bytes.len()),
+                Err(frames::Flood) => Step::Flood,
+            },
             At::Through => Step::Pass(bytes.len()),
         }
     }
@@ -130,8 +140,8 @@ impl Framing {
 
     fn open(&mut self, bytes: &[u8]) -> Step {
         if bytes.starts_with(PREFACE) {
-            self.at = At::Through;
-            return Step::Pass(bytes.len());
+            self.at = At::Frames(Frames::begin());
+            return Step::Pass(PREFACE.len());
         }
         if PREFACE.starts_with(bytes) {
             return Step::More;

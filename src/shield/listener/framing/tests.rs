@@ -41,7 +41,7 @@ pub(crate) fn read(bytes: &[u8], cuts: &[usize], limits: HeadLimits) -> Read {
                     result.refused = Some(refusal);
                     return result;
                 }
-                Step::Break => {
+                Step::Break | Step::Flood => {
                     result.broken = true;
                     return result;
                 }

@@ -8,6 +8,7 @@ mod body;
 mod fault;
 pub(crate) mod fields;
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,7 +144,7 @@ impl Storefront {
             upgrade.ask(&mut headers);
         }
         let asked = Asked { method: request.method.clone(), target: request.target() };
-        let response = self.fetch(&asked, headers, body).await?;
+        let (response, turn) = self.fetch_apart(asked, headers, body, turn).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade.ok_or(StorefrontError::Unfitting)?.join(response);
         }
@@ -175,6 +176,27 @@ impl Storefront {
     async fn turn(&self) -> Result<OwnedSemaphorePermit, StorefrontError> {
         let turn = timeout(self.limits.turn, Arc::clone(&self.turns).acquire_owned()).await;
         turn.ok().and_then(Result::ok).ok_or(StorefrontError::Busy)
+    }
+
+    /// Asks the upstream in a task of its own. An upstream works on a request
+    /// whether or not its visitor is still there: the turn is kept until it
+    /// answers, so that visitors who come and go do not pile work on it.
+    async fn fetch_apart(
+        &self,
+        asked: Asked,
+        headers: HeaderMap,
+        body: RequestBody,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<(Response<Incoming>, OwnedSemaphorePermit), StorefrontError> {
+        let this = self.clone();
+        let fetching = tokio::spawn(async move {
+            let response = this.fetch(&asked, headers, body).await?;
+            Ok((response, turn))
+        });
+        fetching.await.unwrap_or_else(|ended| match ended.try_into_panic() {
+            Ok(bug) => resume_unwind(bug),
+            Err(_) => Err(StorefrontError::TimedOut),
+        })
     }
 
     async fn fetch(

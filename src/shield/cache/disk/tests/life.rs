@@ -65,7 +65,7 @@ async fn an_entry_of_another_epoch_is_not_used_not_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_second_process_waits_for_the_directory_and_sees_its_purges() {
+async fn a_second_process_only_reads_until_the_directory_is_free_and_sees_all_purges() {
     let first = Place::new();
     first.put(KEY, b"body");
     let metrics = Arc::default();
@@ -74,15 +74,69 @@ async fn a_second_process_waits_for_the_directory_and_sees_its_purges() {
     assert_eq!(sweeper.slice(), Slice::NotOurs);
     let epochs = Arc::clone(&second.epochs);
     let find = async || second.find(KEY, NOW, |epoch| epochs.usable_from_disk(epoch)).await;
-    assert!(find().await.is_none());
+    assert_eq!(find().await.unwrap().into_bytes().await.unwrap(), b"body");
     assert!(second.write(&record(KEY, b"body", epochs.current(), NOW)).is_err());
 
     let purge = first.tier.epochs.begin().unwrap();
+    assert!(find().await.is_none(), "the owner's purge counts at once");
+    assert!(first.path(KEY).exists(), "and nothing is removed that is not ours");
     first.put(KEY, b"after the purge");
     first.tier.close();
     assert_eq!(sweeper.slice(), Slice::More);
     assert_eq!(epochs.current(), purge);
     assert_eq!(find().await.unwrap().into_bytes().await.unwrap(), b"after the purge");
+}
+
+#[tokio::test]
+async fn a_tier_that_is_left_is_the_next_process_s_and_is_still_read() {
+    let first = Place::new();
+    first.put(KEY, b"body");
+    let writing = first.tier.begin(b"large", 100_000).unwrap();
+    let second = tier_in(&first.directory, MIB, &Arc::default());
+    let mut sweeper = Sweeper::new(Arc::clone(&second));
+    assert_eq!(sweeper.slice(), Slice::NotOurs);
+    first.tier.leave();
+    assert_eq!(Sweeper::new(Arc::clone(&first.tier)).slice(), Slice::Done, "nothing is swept");
+    assert!(!first.tier.try_own().unwrap(), "it is not taken back");
+    assert_eq!(sweeper.slice(), Slice::More);
+    let epochs = Arc::clone(&second.epochs);
+    assert!(second.find(KEY, NOW, |epoch| epochs.usable_from_disk(epoch)).await.is_some());
+
+    assert_eq!(first.body(KEY).await.unwrap(), b"body");
+    let epoch = epochs.current();
+    assert!(first.tier.write(&record(b"new", b"body", epoch, NOW)).is_err());
+    let writing = writing.write(Bytes::from(bytes(100_000))).await.unwrap();
+    let named = writing.commit(b"meta".to_vec(), epoch, NOW).await;
+    assert!(!named, "what was under way is the next process's to remove");
+
+    let purge = epochs.begin().unwrap();
+    assert!(first.find(KEY).await.is_none(), "the next one's purge counts here");
+    assert!(first.path(KEY).exists(), "and its entry is not removed");
+    second.write(&record(KEY, b"newer", purge, NOW)).unwrap();
+    assert_eq!(first.body(KEY).await.unwrap(), b"newer");
+
+    let last = first.tier.epochs.begin().unwrap();
+    let slices = (0..2000).map(|_| sweeper.slice()).take_while(|slice| *slice != Slice::Done);
+    assert!(slices.count() < 2000);
+    assert_eq!(epochs.current(), last, "a purge that the first one still took is heeded");
+}
+
+#[tokio::test]
+async fn a_process_that_leaves_writes_what_waits_and_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = DiskConfig { directory: directory.path().to_owned(), bytes_max: 16 * MIB };
+    let epochs = Arc::<Epochs>::default();
+    let metrics = Arc::default();
+    let disk = Disk::open(&config, Arc::clone(&epochs), &metrics).unwrap();
+    let put = |key: &[u8]| disk.put_behind(record(key, b"body", epochs.current(), NOW));
+    put(b"before");
+    disk.leave(Duration::from_secs(60)).await;
+    put(b"behind");
+    let next = Disk::open(&config, Arc::default(), &Arc::default()).unwrap();
+    assert!(next.find(b"before", NOW, |_| true).await.is_some(), "it has the tier at once");
+    drop(disk);
+    assert!(next.find(b"behind", NOW, |_| true).await.is_none());
+    assert!(metrics.render().contains("reason=\"bypassed\"} 1"), "{}", metrics.render());
 }
 
 #[tokio::test]

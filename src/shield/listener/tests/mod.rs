@@ -1,6 +1,8 @@
 //! One connection over a pipe, with the clock standing still in between:
 //! every deadline is met exactly.
 
+mod multiplexed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,17 +10,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Empty;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use metrics::Gauge;
+use http::Response;
+use metrics::{Counter, Gauge};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::connection::{AGE_MAX, Ended, Endings, protocol, serve_connection};
+use super::framed::Fault;
 use super::roster::Roster;
 use super::vigil::{Overdue, Patience};
 use super::*;
@@ -26,9 +26,9 @@ use crate::shield::gate::Refusal;
 
 const HEAD: &str = "GET / HTTP/1.1\r\nHost: a.nl\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The window of an HTTP/2 stream: less than a response.
-const PIECE: u32 = 64 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
+/// More than a pipe and hyper's buffers hold.
+const LARGE: usize = 256 * 1024;
 
 /// A connection to a small site, and the means to end it.
 pub(super) struct Connection {
@@ -49,7 +49,8 @@ pub(super) fn connect(router: Router, pipe: usize) -> Connection {
     let endings = Endings::default();
     let inner = Arc::new(endings.clone());
     let server = tokio::spawn(async move {
-        serve_connection(io, slot, None, router, &protocol(&limits), &inner).await
+        let protocol = protocol(&limits, Counter::noop());
+        serve_connection(io, slot, None, router, &protocol, &inner).await
     });
     Connection { client, server, endings, roster, opened: Instant::now() }
 }
@@ -124,22 +125,6 @@ async fn a_second_head_must_be_whole_in_time_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_http2_connection_is_closed_like_any_other() {
-    let mut connection = connect(site(), 1024);
-    connection.send(PREFACE).await;
-    // An empty SETTINGS frame: the handshake is complete, no stream is open.
-    connection.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
-    let mut client = connection.client;
-    let drained = tokio::spawn(async move {
-        let mut frames = Vec::new();
-        client.read_to_end(&mut frames).await.unwrap();
-        frames.len()
-    });
-    assert_eq!(connection.server.await.unwrap(), Ended::Overdue(Overdue::Head));
-    assert!(drained.await.unwrap() > 0, "the server spoke HTTP/2");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_closed_after_fifteen_seconds() {
     let large = Router::new().route("/", get(async || vec![b'x'; 1 << 20]));
     let mut connection = connect(large, 4096);
@@ -147,37 +132,64 @@ async fn a_client_that_does_not_read_is_closed_after_fifteen_seconds() {
     assert_eq!(connection.end().await, (Ended::Overdue(Overdue::Reading), 15));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_http2_client_that_opens_no_window_is_closed_although_it_answers_pings() {
-    let large = Router::new().route("/", get(async || vec![b'x'; 1 << 20]));
-    let Connection { client, server, opened, .. } = connect(large, 1 << 16);
-    let handshake = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(PIECE)
-        .handshake(TokioIo::new(client));
-    let (mut sender, connection) = handshake.await.unwrap();
-    tokio::spawn(connection);
-    let request = Request::get("http://a.nl/").body(Empty::<Bytes>::new()).unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    assert_eq!(server.await.unwrap(), Ended::Overdue(Overdue::Reading));
-    assert_eq!(opened.elapsed().as_secs(), 15);
-    drop(response);
+/// Reads `bytes` every `pause` until the end: how many came in all, how the
+/// connection ended, and after how many seconds.
+async fn read_slowly(bytes: usize, pause: Duration) -> (usize, Ended, u64) {
+    let large = Router::new().route("/", get(async || vec![b'x'; LARGE]));
+    let mut connection = connect(large, 4096);
+    connection.send("GET / HTTP/1.1\r\nHost: a.nl\r\nConnection: close\r\n\r\n").await;
+    let Connection { mut client, server, opened, .. } = connection;
+    let reading = tokio::spawn(async move {
+        let (mut got, mut piece) = (Vec::new(), vec![0; bytes]);
+        loop {
+            tokio::time::sleep(pause).await;
+            match client.read(&mut piece).await.unwrap() {
+                0 => break,
+                count => got.extend_from_slice(&piece[..count]),
+            }
+        }
+        got.iter().filter(|byte| **byte == b'x').count()
+    });
+    let ended = server.await.unwrap();
+    let after = opened.elapsed().as_secs();
+    (reading.await.unwrap(), ended, after)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_slowly_gets_everything() {
-    let large = Router::new().route("/", get(async || vec![b'x'; 64 * 1024]));
-    let mut connection = connect(large, 4096);
-    connection.send("GET / HTTP/1.1\r\nHost: a.nl\r\nConnection: close\r\n\r\n").await;
-    let mut got = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        tokio::time::sleep(10 * SECOND).await;
-        match connection.client.read(&mut piece).await.unwrap() {
-            0 => break,
-            count => got.extend_from_slice(&piece[..count]),
-        }
+    for (bytes, pause) in [(4096, 2 * SECOND), (1200, SECOND), (300, SECOND / 4)] {
+        let (got, ended, _) = read_slowly(bytes, pause).await;
+        assert_eq!((got, ended), (LARGE, Ended::Closed), "{bytes} every {pause:?}");
     }
-    assert!(got.ends_with(&[b'x'; 64 * 1024]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_a_byte_now_and_then_is_closed_after_fifteen_seconds() {
+    for (bytes, pause) in [(1, 14 * SECOND), (1, SECOND), (1000, SECOND), (4096, 10 * SECOND)] {
+        let (got, ended, after) = read_slowly(bytes, pause).await;
+        assert_eq!(ended, Ended::Overdue(Overdue::Reading), "{bytes} every {pause:?}");
+        assert_eq!(after, 15, "{bytes} every {pause:?}");
+        assert!(got < LARGE, "{bytes} every {pause:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_comes_slowly_is_not_its_readers_fault() {
+    let drip = Router::new().route(
+        "/",
+        get(async || {
+            let bytes = futures_util::stream::unfold(0, async |count| {
+                tokio::time::sleep(20 * SECOND).await;
+                (count < 5).then_some((Ok::<_, io::Error>("tick"), count + 1))
+            });
+            Body::from_stream(bytes)
+        }),
+    );
+    let mut connection = connect(drip, 4096);
+    connection.send("GET / HTTP/1.1\r\nHost: a.nl\r\nConnection: close\r\n\r\n").await;
+    let mut got = String::new();
+    connection.client.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got.matches("tick").count(), 5);
     assert_eq!(connection.server.await.unwrap(), Ended::Closed);
 }
 
@@ -297,6 +309,18 @@ async fn a_bug_met_by_one_request_is_that_requests_alone() {
 
 fn bug() -> Response<Body> {
     panic!("a bug, on purpose")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_be_read_ends_the_connection_and_is_told() {
+    let echo = Router::new().route("/", get(async |body: Bytes| body));
+    let mut connection = connect(echo, 4096);
+    let head = "GET / HTTP/1.1\r\nHost: a.nl\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.send(format!("{head}1\r\naXX")).await;
+    let mut rest = String::new();
+    connection.client.read_to_string(&mut rest).await.unwrap();
+    assert!(!rest.starts_with("HTTP/1.1 200"), "{rest}");
+    assert_eq!(connection.server.await.unwrap(), Ended::Faulty(Fault::Body));
 }
 
 #[test]
