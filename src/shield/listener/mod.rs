@@ -151,7 +151,7 @@ impl<R: Answering> Listener<R> {
             Err(Unadmitted::Full) => return self.count_rejected("connections"),
             Err(Unadmitted::PeerFull) => return self.count_rejected("connections-of-peer"),
         };
-        if let Err(error) = socket::configure(&stream, self.limits.write_timeout) {
+        if let Err(error) = socket::configure(&stream) {
             // The peer is gone already; reading from it will say so.
             tracing::debug!(%error, "cannot configure a socket");
         }

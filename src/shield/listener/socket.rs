@@ -15,22 +15,27 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// slow looks like one who takes nothing.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 * 1024;
-/// A peer that vanished is noticed after about this long.
+/// A peer that vanished is noticed after this long, and a few probes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+const PROBES: u32 = 3;
+const PROBE: Duration = Duration::from_secs(10);
+/// How long the kernel may try to send the rest of what is closed. It is so
+/// little that who takes a kibibyte a second has it by then.
+const REST_MAX: Duration = Duration::from_secs(60);
 
-/// Applies them. `unacknowledged_max` bounds how long sent bytes may go
-/// unacknowledged before the kernel gives the connection up.
-pub(super) fn configure(stream: &TcpStream, unacknowledged_max: Duration) -> io::Result<()> {
+/// Applies them.
+///
+/// `TCP_USER_TIMEOUT` is not among them. Its time also runs for a peer that
+/// takes bytes all the while, if its window is never as large as the piece
+/// that Linux would send next, and then a slow reader is cut.
+pub(super) fn configure(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    socket.set_tcp_keepalive(&keepalive.with_interval(PROBE).with_retries(PROBES))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(unacknowledged_max))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = unacknowledged_max;
     Ok(())
 }
 
@@ -39,6 +44,9 @@ pub(super) fn configure(stream: &TcpStream, unacknowledged_max: Duration) -> io:
 pub(crate) trait Abandon {
     /// From now on, dropping it resets the connection.
     fn abandon(&self);
+
+    /// It is dropped next, and the kernel sends the rest, but not for ever.
+    fn leave_rest(&self);
 }
 
 impl Abandon for TcpStream {
@@ -46,11 +54,20 @@ impl Abandon for TcpStream {
         // Without it the kernel takes longer, which is all that is lost.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
+
+    fn leave_rest(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(self).set_tcp_user_timeout(Some(REST_MAX));
+    }
 }
 
 impl Abandon for Box<TlsStream<TcpStream>> {
     fn abandon(&self) {
         self.get_ref().0.abandon();
+    }
+
+    fn leave_rest(&self) {
+        self.get_ref().0.leave_rest();
     }
 }
 
@@ -63,6 +80,8 @@ mod tests {
 
     impl Abandon for DuplexStream {
         fn abandon(&self) {}
+
+        fn leave_rest(&self) {}
     }
 
     #[tokio::test]
@@ -80,16 +99,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_kernel_holds_little_and_gives_up_in_time() {
+    async fn the_kernel_holds_little_and_gives_up_only_what_is_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         let (_client, stream) = (client.unwrap(), accepted.unwrap().0);
-        configure(&stream, Duration::from_secs(15)).unwrap();
+        configure(&stream).unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.send_buffer_size().unwrap() <= 256 * 1024);
         assert!(socket.tcp_nodelay().unwrap());
         #[cfg(target_os = "linux")]
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(15)));
+        {
+            let limit = || socket.tcp_user_timeout().unwrap().filter(|limit| !limit.is_zero());
+            assert_eq!(limit(), None, "a slow reader would be cut");
+            stream.leave_rest();
+            assert_eq!(limit(), Some(REST_MAX));
+        }
     }
 }

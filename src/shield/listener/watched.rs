@@ -57,6 +57,8 @@ impl<I: Abandon> Drop for Watched<I> {
     fn drop(&mut self) {
         if self.vigil.is_given_up() {
             self.io.abandon();
+        } else {
+            self.io.leave_rest();
         }
     }
 }
