@@ -66,12 +66,13 @@ fn answer(
 
 #[tokio::test]
 async fn what_may_not_be_stored_is_not_merged_into_what_is() {
+    type Says = &'static [(&'static str, &'static str)];
     type More = fn(Visit) -> Visit;
     let plain: More = |visit| visit;
     let authorized: More = |visit| visit.header("authorization", "Basic YTpi");
     let refusing: More = |visit| visit.header("cache-control", "no-store");
     // What then is in the cache: what was fetched instead, or what is still stale.
-    let cases: [(&'static [(&str, &str)], More, u16); 4] = [
+    let cases: [(Says, More, u16); 4] = [
         (&[("cache-control", "no-store, max-age=60")], plain, 200),
         (&[("vary", "*"), ("cache-control", "max-age=60")], plain, 200),
         (&[("cache-control", "max-age=60")], authorized, 504),

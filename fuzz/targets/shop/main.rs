@@ -11,7 +11,8 @@ mod release;
 mod truth;
 mod visitor;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,13 +20,15 @@ use arbitrary::{Arbitrary, Unstructured};
 use awning::asset::KeyLayout;
 use awning::clock::{Clock, ManualClock};
 use awning::rewrite::{Mount, PublicBase};
-use awning::shield::Shield;
 use awning::shield::config::{
     Config, Cookies, Limits, MountedChannel, PageRule, Pages, Serve, SiteConfig,
 };
 use awning::shield::metrics::Metrics;
+use awning::shield::{DiskConfig, Shield};
+use awning::store::ObjectRead;
 use futures_util::future::join_all;
 use libfuzzer_sys::fuzz_target;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -46,8 +49,9 @@ pub(crate) type Time = Clock;
 
 /// The shield of a play, and what is known of it.
 pub(crate) struct Stage {
-    pub(crate) shield: Arc<Shield>,
+    shield: RefCell<Arc<Shield>>,
     pub(crate) config: Arc<Config>,
+    bucket: Arc<Fickle>,
     pub(crate) published: Published,
     pub(crate) truth: Truth,
     pub(crate) rfc: bool,
@@ -85,15 +89,9 @@ async fn perform(play: &Play, published: Published) {
     let upstream = Url::parse(&format!("http://{address}")).expect("a URL");
     let (clock, truth) = (ManualClock::at(begin()), Truth::default());
     let bucket = Arc::new(Fickle::new(Arc::clone(&published.bucket)));
-    let config = config(play, upstream);
-    let shield = Shield::new(
-        config.clone(),
-        Some(bucket.clone()),
-        KeyLayout::default(),
-        Clock::Manual(clock.clone()),
-        Arc::new(Metrics::default()),
-    );
-    let shield = shield.expect("a configuration that can be served");
+    let disk = play.has_disk().then(|| tempfile::tempdir().expect("a directory"));
+    let config = Arc::new(config(play, upstream, disk.as_ref().map(TempDir::path)));
+    let shield = shield(&config, &bucket, &clock);
     shield.refresh().await;
     assert!(shield.readiness().ready);
     bucket.begin(&play.faults);
@@ -105,13 +103,13 @@ async fn perform(play: &Play, published: Published) {
         time: Clock::Manual(clock.clone()),
     };
     let origin = tokio::spawn(origin::answer(listener, Arc::new(script)));
-    let (config, visits) = (Arc::new(config), Cell::new(0));
-    let stage = Stage { shield, config, published, truth, rfc: play.rfc, clock, visits };
+    let (shield, visits, rfc) = (RefCell::new(shield), Cell::new(0), play.rfc);
+    let stage = Stage { shield, config, bucket, published, truth, rfc, clock, visits };
     for act in play.acts.iter().take(ACTS_MAX) {
         stage.act(act).await;
     }
     stage.settle().await;
-    let (held, bound) = (stage.shield.memory_bytes_held(), stage.config.memory_bytes_max);
+    let (held, bound) = (stage.shield().memory_bytes_held(), stage.config.memory_bytes_max);
     assert!(held <= bound, "{held} of {bound} bytes");
     assert!(!origin.is_finished(), "the origin has met a bug of its own");
     origin.abort();
@@ -134,15 +132,31 @@ impl Stage {
                 self.clock.advance(Duration::from_secs(60 * u64::from(*minutes)));
             }
             Act::Purge => {
-                self.shield.epochs().advance();
+                self.shield().epochs().advance();
                 self.truth.facts().purges += 1;
             }
-            Act::Settle => self.settle().await,
+            Act::Settle => {
+                self.settle().await;
+                if self.config.disk.is_some() {
+                    self.restart().await;
+                }
+            }
         }
     }
 
     async fn settle(&self) {
-        assert!(self.shield.drain(SETTLING_MAX).await, "flights do not end");
+        assert!(self.shield().drain(SETTLING_MAX).await, "flights do not end");
+    }
+
+    /// What memory held is gone, and what was purged must stay so.
+    async fn restart(&self) {
+        let shield = shield(&self.config, &self.bucket, &self.clock);
+        drop(self.shield.replace(Arc::clone(&shield)));
+        shield.refresh().await;
+    }
+
+    pub(crate) fn shield(&self) -> Arc<Shield> {
+        Arc::clone(&self.shield.borrow())
     }
 
     pub(crate) fn next_visit(&self) -> u32 {
@@ -150,7 +164,14 @@ impl Stage {
     }
 }
 
-fn config(play: &Play, upstream: Url) -> Config {
+fn shield(config: &Config, bucket: &Arc<Fickle>, clock: &ManualClock) -> Arc<Shield> {
+    let bucket: Arc<dyn ObjectRead> = Arc::clone(bucket) as _;
+    let (clock, metrics) = (Clock::Manual(clock.clone()), Arc::new(Metrics::default()));
+    let shield = Shield::new(config.clone(), Some(bucket), KeyLayout::default(), clock, metrics);
+    shield.expect("a configuration that can be served")
+}
+
+fn config(play: &Play, upstream: Url, disk: Option<&Path>) -> Config {
     let rule = play.rule.then(|| PageRule::new("/0", "max-age=60").expect("a rule"));
     let pages = Pages {
         cache: true,
@@ -164,8 +185,8 @@ fn config(play: &Play, upstream: Url) -> Config {
             site(&["site.nl"], Serve::Release, "/"),
             SiteConfig { rewrite: play.rewrite, pages, ..shop },
         ],
-        memory_bytes_max: if play.narrow { 256 << 10 } else { 8 << 20 },
-        disk: None,
+        memory_bytes_max: if play.is_narrow() { 256 << 10 } else { 8 << 20 },
+        disk: disk.map(|at| DiskConfig { directory: at.to_owned(), bytes_max: 64 << 20 }),
         trusted_proxies: Vec::new(),
         limits: Limits::standard(),
     }

@@ -14,8 +14,8 @@ pub(crate) struct Play {
     pub(crate) rewrite: bool,
     /// Whether a rule gives freshness to what says nothing.
     pub(crate) rule: bool,
-    /// Whether there is hardly any memory.
-    pub(crate) narrow: bool,
+    /// Whether there is hardly any memory, and whether there is a disk.
+    pub(crate) room: u8,
     /// What the origin answers, in turns.
     pub(crate) answers: Vec<Answer>,
     /// What the bucket does to reads, in turns.
@@ -33,7 +33,8 @@ pub(crate) enum Act {
     Wait(u8),
     WaitLong(u16),
     Purge,
-    /// Everything that is under way ends first.
+    /// Everything that is under way ends first. Where there is a disk, the
+    /// shield then starts again over it.
     Settle,
 }
 
@@ -140,6 +141,17 @@ pub(crate) enum Fault {
     Unavailable,
     Missing,
     Damaged,
+}
+
+impl Play {
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.room & 1 == 1
+    }
+
+    /// Rarely, because a disk takes its time.
+    pub(crate) fn has_disk(&self) -> bool {
+        self.room & 6 == 2
+    }
 }
 
 impl Visit {

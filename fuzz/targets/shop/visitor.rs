@@ -61,7 +61,7 @@ impl Stage {
             htmx: gated.headers.contains_key("hx-request"),
             purges,
         };
-        let (head, body) = self.shield.respond_to(gated, empty()).await.into_parts();
+        let (head, body) = self.shield().respond_to(gated, empty()).await.into_parts();
         let said = Said::of(&head.headers);
         let reads_body =
             visit.method() != "HEAD" && !matches!(head.status.as_u16(), 204 | 304 | 416);
