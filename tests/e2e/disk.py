@@ -1,6 +1,7 @@
 """The parts of tests/e2e/disk that look at bytes: each prints `pass: …` or `fail: …`."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -305,14 +306,7 @@ def full(disk):
         wrong, none = fetch_all(shield, list(shop.bodies) * 2, shop.bodies)
         check("a disk that is too small for all serves", (wrong, none) == (0, 0), (wrong, none))
     check("something is kept on it", shield.disk("responses") > 0)
-    blocker = pathlib.Path(disk) / "blocker"
-    with blocker.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(65536))
-                file.flush()
-        except OSError:
-            pass
+    blocker = fill_up(disk)
     wrong, none = fetch_all(shield, shop.bodies, shop.bodies)
     check("a full disk does not stop it", (wrong, none) == (0, 0), (wrong, none))
     blocker.unlink()
@@ -326,6 +320,53 @@ def full(disk):
 
     check("it recovers when space returns", until(writes, 90), "nothing is written")
     check("no entry is damaged by a full disk", shield.metric("awning_disk_bad_entries_total") == 0)
+    shield.end()
+
+
+def fill_up(disk):
+    """Takes all the room on a file system, in a file that is returned."""
+    blocker = pathlib.Path(disk) / "blocker"
+    with blocker.open("wb") as file:
+        for size in (65536, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+                    file.flush()
+    return blocker
+
+
+def full_start(disk):
+    """The shield is started on a file system without any room left, in a directory that is new."""
+    shop = Shop()
+    pathlib.Path(disk).mkdir()
+    blocker = fill_up(pathlib.Path(disk).parent)
+    shield = Shield(disk)
+    shield.first_hit(shop.small[0])
+    wrong, none = fetch_all(shield, shop.bodies, shop.bodies)
+    check("the shield starts on a full disk, and serves", (wrong, none) == (0, 0), (wrong, none))
+    blocker.unlink()
+
+    def writes():
+        fetch_all(shield, set(shop.bodies) - set(shop.small), shop.bodies)
+        return len(entries(disk)) > 0
+
+    check("it writes there once there is room", until(writes, 90), "nothing is written")
+    fetch_all(shield, shop.small, shop.bodies)
+    shield.end()
+
+
+def read_only(disk):
+    """The shield is started on a file system that is only read, after it was written to."""
+    shop = Shop()
+    kept = len(entries(disk))
+    shield = Shield(disk)
+    shield.first_hit(shop.small[0])
+    hits = lambda: sum("hit" in shield.get(path)[1].get("Cache-Status", "") for path in set(shop.bodies) - set(shop.small))
+    found = hits()
+    check("a disk that is only read gives what is on it", 0 < found, f"{found} hits of {kept} entries")
+    wrong, none = fetch_all(shield, shop.bodies, shop.bodies)
+    check("and what is not there is fetched", (wrong, none) == (0, 0), (wrong, none))
+    check("no entry was removed or added", len(entries(disk)) == kept, len(entries(disk)))
     shield.end()
 
 

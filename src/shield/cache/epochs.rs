@@ -6,7 +6,7 @@
 //! process, so do the epochs.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::disk::Ledger;
@@ -20,6 +20,8 @@ pub struct Epoch(u64);
 pub struct Epochs {
     current: AtomicU64,
     ledger: OnceLock<Arc<Ledger>>,
+    /// Whether responses may outlive the process before there is a ledger.
+    late: AtomicBool,
 }
 
 /// An epoch could not be made to outlive the process, so it did not begin.
@@ -62,6 +64,9 @@ impl Epochs {
     /// disk tier this waits for the disk: not on a thread that serves requests.
     pub fn begin(&self) -> Result<Epoch, EpochNotKept> {
         let Some(ledger) = self.ledger.get() else {
+            if self.late.load(Ordering::Acquire) {
+                return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+            }
             return Ok(Epoch(self.current.fetch_add(1, Ordering::AcqRel) + 1));
         };
         let next = ledger.next(self.current.load(Ordering::Acquire))?;
@@ -79,6 +84,12 @@ impl Epochs {
     /// only if its epoch is known here.
     pub(crate) fn usable_from_disk(&self, fill: Epoch) -> bool {
         fill == self.current()
+    }
+
+    /// There will be a ledger, as soon as the disk gives it. What is begun until
+    /// then is not kept.
+    pub(crate) fn keep_later(&self) {
+        self.late.store(true, Ordering::Release);
     }
 
     /// Keeps all epochs in a ledger from now on, which stands at `number`.

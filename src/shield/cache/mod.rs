@@ -54,7 +54,7 @@ pub(crate) enum Known {
 
 impl Cache {
     /// A cache that keeps bodies in flight and stored within `bytes_max` of
-    /// memory, and on `disk` where there is one.
+    /// memory, and on `disk` where there is one that does not fail.
     pub(crate) fn new(
         bytes_max: u64,
         disk: Option<&DiskConfig>,
@@ -63,7 +63,15 @@ impl Cache {
         let budget = Budget::new(bytes_max, metrics);
         let memory = Memory::new(budget.cached_bytes_max(), metrics);
         let epochs = Arc::<Epochs>::default();
-        let disk = disk.map(|disk| Disk::open(disk, Arc::clone(&epochs), metrics)).transpose()?;
+        let disk = match disk.map(|disk| Disk::open(disk, Arc::clone(&epochs), metrics)) {
+            // A shield without it is better than none.
+            Some(Err(error @ DiskError::Failing { .. })) => {
+                tracing::error!(%error, "the shield does without its disk cache until it is started again");
+                epochs.keep_later();
+                None
+            }
+            opened => opened.transpose()?,
+        };
         Ok(Self { memory, absent: Absent::default(), epochs, budget, disk })
     }
 

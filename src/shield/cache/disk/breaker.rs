@@ -59,6 +59,11 @@ pub(super) fn is_of_the_disk(error: &io::Error) -> bool {
     )
 }
 
+/// Whether an error is no mistake of who configured the tier, but the disk's.
+pub(super) fn may_pass(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::PermissionDenied && is_of_the_disk(error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, fdatasync, flock};
 
-use super::files::Directory;
+use super::files::{Directory, Patience};
 use crate::asset::Blake3;
 
 const NAME: &str = "epoch";
@@ -32,9 +32,16 @@ const BEGINNINGS: Range<u64> = 1 << 32..1 << 48;
 pub(crate) struct Ledger(Mutex<File>);
 
 impl Ledger {
-    /// Opens the ledger of a directory, or begins one.
+    /// Opens the ledger of a directory, or begins one. On a file system that is
+    /// only read one that is there tells its epoch, and begins no other.
     pub(super) fn open(directory: &Directory) -> io::Result<Self> {
-        let ledger = Self(Mutex::new(directory.open_to_write(NAME)?));
+        let file = match directory.open_to_write(NAME) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                directory.open_file(NAME, Patience::Disk)?.0
+            }
+            opened => opened?,
+        };
+        let ledger = Self(Mutex::new(file));
         if ledger.locked(|file| Ok(read(file)?.is_some()))? {
             return Ok(ledger);
         }

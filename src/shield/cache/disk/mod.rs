@@ -73,6 +73,14 @@ pub enum DiskError {
         /// What the system said.
         kind: io::ErrorKind,
     },
+    /// It is on a disk that fails, or that is full.
+    #[error("the disk of the disk cache, `{}`, fails: {}", .path.display(), .kind)]
+    Failing {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
     /// It may hold too little.
     #[error("{0} bytes of disk are less than {BYTES_MIN}")]
     TooSmall(u64),
@@ -226,7 +234,12 @@ impl Drop for Disk {
 
 impl DiskError {
     fn of(path: &Path, error: &io::Error) -> Self {
-        Self::Directory { path: path.to_owned(), kind: error.kind() }
+        let (path, kind) = (path.to_owned(), error.kind());
+        if breaker::may_pass(error) {
+            Self::Failing { path, kind }
+        } else {
+            Self::Directory { path, kind }
+        }
     }
 }
 

@@ -116,8 +116,14 @@ impl Tier {
                 // ledger, too.
                 let _ = self.discard(name);
             }
-            Err(ReadError::Damaged(damage)) => self.discard_bad(name, damage),
-            Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            // The disk answered.
+            Err(ReadError::Damaged(damage)) => {
+                self.read_ended(None);
+                self.discard_bad(name, damage);
+            }
+            Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.read_ended(None);
+            }
             Err(ReadError::Failed(error)) => self.read_ended(Some(&error)),
             Err(ReadError::Late) => self.read_was_late(),
         }

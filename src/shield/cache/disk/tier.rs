@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use metrics::Counter;
@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::breaker::{Breaker, is_of_the_disk};
+use super::breaker::{Breaker, is_of_the_disk, may_pass};
 use super::files::Directory;
 use super::format::Damage;
 use super::ledger::Ledger;
@@ -54,7 +54,9 @@ pub(super) struct Tier {
     pub(super) epochs: Arc<Epochs>,
     pub(super) signal: Signal,
     pub(super) counts: Counts,
-    ledger: Arc<Ledger>,
+    /// Absent as long as the disk does not give it: then nothing is read, for
+    /// what was purged cannot be told from the rest.
+    ledger: OnceLock<Arc<Ledger>>,
     /// Whether other versions' directories are ours to remove.
     pub(super) was_ours: AtomicBool,
     lock: Mutex<Option<File>>,
@@ -98,14 +100,25 @@ pub(super) struct Signal {
 }
 
 impl Tier {
+    /// A tier in a directory. A disk that fails, or is full, is none of its
+    /// errors: the tier is empty until the disk is well.
     pub(super) fn new(
         directory: Directory,
         bytes_max: u64,
         epochs: Arc<Epochs>,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let ledger = Arc::new(Ledger::open(&directory)?);
-        epochs.keep_in(Arc::clone(&ledger), ledger.current()?);
+        let opened =
+            Ledger::open(&directory).and_then(|ledger| Ok((ledger.current()?, ledger)));
+        let ledger = OnceLock::new();
+        match opened {
+            Ok((epoch, opened)) => {
+                let opened = ledger.get_or_init(|| Arc::new(opened));
+                epochs.keep_in(Arc::clone(opened), epoch);
+            }
+            Err(error) if may_pass(&error) => epochs.keep_later(),
+            Err(error) => return Err(error),
+        }
         Ok(Self {
             directory,
             space: Space::new(bytes_max, metrics),
@@ -138,11 +151,23 @@ impl Tier {
             Err(errno) => return Err(errno.into()),
         }
         self.lay_out()?;
-        // Purges that the process before this one acknowledged.
-        self.epochs.raise_to(self.ledger.current()?);
+        match self.ledger.get() {
+            // Purges that the process before this one acknowledged.
+            Some(ledger) => self.epochs.raise_to(ledger.current()?),
+            None => self.open_ledger()?,
+        }
         *lock = Some(file);
         self.open.store(true, Ordering::Release);
         Ok(true)
+    }
+
+    /// Opens a ledger that could not be opened before. Its present is over:
+    /// purges may have been asked for that it does not know.
+    fn open_ledger(&self) -> io::Result<()> {
+        let ledger = Arc::new(Ledger::open(&self.directory)?);
+        let epoch = ledger.next(self.epochs.current().number())?;
+        self.epochs.keep_in(Arc::clone(self.ledger.get_or_init(|| ledger)), epoch);
+        Ok(())
     }
 
     fn lay_out(&self) -> io::Result<()> {
@@ -173,7 +198,7 @@ impl Tier {
     /// Takes note of purges that another process acknowledged: the one before
     /// this one while it ends, or the owner.
     pub(super) fn heed_purges(&self) {
-        if let Ok(epoch) = self.ledger.current() {
+        if let Some(Ok(epoch)) = self.ledger.get().map(|ledger| ledger.current()) {
             self.epochs.raise_to(epoch);
         }
     }
@@ -191,7 +216,7 @@ impl Tier {
     /// Whether reads are to be tried. They need no ownership: what has a name
     /// is whole, and is verified.
     pub(super) fn may_read(&self) -> bool {
-        breaker(&self.reading).admits(Instant::now())
+        self.ledger.get().is_some() && breaker(&self.reading).admits(Instant::now())
     }
 
     /// Whether writes are to be tried.

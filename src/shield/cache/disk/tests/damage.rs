@@ -10,7 +10,7 @@ use super::super::files::Step;
 use super::super::format::{CHUNK_BYTES, DIGEST_BYTES};
 use super::super::read::ReadError;
 use super::super::{Disk, DiskConfig, DiskError};
-use super::{KEY, MIB, NOW, Place, bytes, record};
+use super::{Directory, Epochs, KEY, MIB, Metrics, NOW, Place, Tier, bytes, record};
 
 #[tokio::test]
 async fn no_damage_to_a_file_is_served_and_each_is_counted() {
@@ -179,6 +179,44 @@ async fn a_disk_that_cannot_be_read_is_left_alone_and_tried_again() {
     tokio::time::advance(BYPASS).await;
     assert_eq!(place.body(KEY).await.unwrap(), b"body");
     assert_eq!(place.bad(), 0, "nothing is wrong with the entry");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_at_the_start_is_had_once_it_is_well() {
+    for errno in [Errno::IO, Errno::NOSPC, Errno::ROFS] {
+        let place = Place::new();
+        place.put(KEY, b"body");
+        let Place { directory, tier, .. } = place;
+        drop(tier);
+
+        let (metrics, epochs) = (Arc::<Metrics>::default(), Arc::<Epochs>::default());
+        let opened = Directory::open(directory.path()).unwrap();
+        opened.faults.fail(Step::Open, errno);
+        let tier = Arc::new(Tier::new(opened, MIB, Arc::clone(&epochs), &metrics).unwrap());
+        let place = Place { directory, metrics, tier };
+        assert!(place.tier.try_own().is_err());
+        assert!(place.find(KEY).await.is_none());
+        assert!(epochs.begin().is_err(), "a purge would not be known after a restart");
+
+        place.tier.directory.faults.clear();
+        assert!(place.tier.try_own().unwrap());
+        assert!(place.find(KEY).await.is_none(), "it may have been purged meanwhile");
+        assert!(epochs.begin().is_ok());
+        place.put(KEY, b"new");
+        assert_eq!(place.body(KEY).await.unwrap(), b"new");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_read_again_is_used_whatever_is_not_there() {
+    let place = Place::new();
+    place.put(KEY, b"body");
+    place.tier.directory.faults.fail(Step::Open, Errno::IO);
+    assert!(place.find(KEY).await.is_none());
+    place.tier.directory.faults.clear();
+    tokio::time::advance(BYPASS).await;
+    assert!(place.find(b"object that is not there").await.is_none());
+    assert_eq!(place.body(KEY).await.unwrap(), b"body");
 }
 
 #[tokio::test]
