@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
-use metrics::Gauge;
+use metrics::{Counter, Gauge};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
@@ -41,7 +41,7 @@ pub struct Framed {
     pub passed: Vec<u8>,
     /// Why a head did not.
     pub refused: Option<Refusal>,
-    /// A body in chunks could not be read.
+    /// A body in chunks could not be read, or frames of HTTP/2 carried nothing.
     pub broken: bool,
     /// It is HTTP/2, which is not framed.
     pub through: bool,
@@ -105,6 +105,12 @@ pub fn framed(bytes: &[u8], cuts: &[usize], limits: &Limits) -> Framed {
                     result.refused = Some(refusal);
                     return result;
                 }
+                Step::Flood => {
+                    // How much went on before depends on the cuts.
+                    result.passed.clear();
+                    result.broken = true;
+                    return result;
+                }
                 Step::Break => {
                     result.broken = true;
                     return result;
@@ -125,7 +131,7 @@ pub async fn served(bytes: &[u8], cuts: &[usize], config: &Arc<Config>) -> Serve
     let Ok(slot) = roster.admit(PEER, Instant::now()) else { return Served::default() };
     let (client, io) = duplex(PIPE);
     let endings = Arc::new(Endings::default());
-    let protocol = protocol(limits);
+    let protocol = protocol(limits, Counter::noop());
     let router = Telling { seen: Arc::clone(&seen), config: Arc::clone(config) };
     let serving = serve_connection(io, slot, None, router, &protocol, &endings);
     let visiting = async move {

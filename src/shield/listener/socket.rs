@@ -71,18 +71,20 @@ impl Abandon for Box<TlsStream<TcpStream>> {
     }
 }
 
+/// The kernel holds nothing of it.
+#[cfg(any(test, fuzzing))]
+impl Abandon for tokio::io::DuplexStream {
+    fn abandon(&self) {}
+
+    fn leave_rest(&self) {}
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, DuplexStream};
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
-
-    impl Abandon for DuplexStream {
-        fn abandon(&self) {}
-
-        fn leave_rest(&self) {}
-    }
 
     #[tokio::test]
     async fn what_is_abandoned_is_reset_with_all_that_waits() {
