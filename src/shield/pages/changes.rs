@@ -6,12 +6,22 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::asset::Digest;
 
 /// URIs whose turn is known. When there are more, what is asked for before the
 /// newest of them is not stored, whatever its URI.
 const CHANGES_MAX: usize = 4096;
+
+/// When something was changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Changed {
+    /// The turn of the request that did so.
+    pub(crate) turn: u64,
+    /// The time, for what has no turn because it is older than the process.
+    pub(crate) at: SystemTime,
+}
 
 /// The turns of the newest requests that changed something.
 #[derive(Debug, Default)]
@@ -21,27 +31,39 @@ pub(crate) struct Changes {
 
 #[derive(Debug, Default)]
 struct Recent {
-    turns: HashMap<Digest, u64>,
+    changed: HashMap<Digest, Changed>,
     /// No URI was changed later than that, of those that are forgotten.
-    floor: u64,
+    floor: Changed,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self { turn: 0, at: UNIX_EPOCH }
+    }
+}
+
+impl Changed {
+    fn or_later(self, other: Self) -> Self {
+        Self { turn: self.turn.max(other.turn), at: self.at.max(other.at) }
+    }
 }
 
 impl Changes {
-    /// Remembers that the request of this turn changed what is at a URI.
-    pub(crate) fn note(&self, uri: Digest, turn: u64) {
+    /// Remembers that a request changed what is at a URI.
+    pub(crate) fn note(&self, uri: Digest, changed: Changed) {
         let mut recent = self.recent();
-        if recent.turns.len() >= CHANGES_MAX {
-            let newest = recent.turns.drain().map(|(_, turn)| turn).max();
-            recent.floor = recent.floor.max(newest.unwrap_or_default());
+        if recent.changed.len() >= CHANGES_MAX {
+            let forgotten: Vec<_> = recent.changed.drain().map(|(_, changed)| changed).collect();
+            recent.floor = forgotten.into_iter().fold(recent.floor, Changed::or_later);
         }
-        let newest = recent.turns.entry(uri).or_default();
-        *newest = turn.max(*newest);
+        let newest = recent.changed.entry(uri).or_default();
+        *newest = newest.or_later(changed);
     }
 
-    /// The turn of the newest request that may have changed what is at a URI.
-    pub(crate) fn newest(&self, uri: &Digest) -> u64 {
+    /// When what is at a URI may have been changed last.
+    pub(crate) fn newest(&self, uri: &Digest) -> Changed {
         let recent = self.recent();
-        recent.turns.get(uri).copied().unwrap_or_default().max(recent.floor)
+        recent.changed.get(uri).copied().unwrap_or_default().or_later(recent.floor)
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -57,14 +79,18 @@ mod tests {
         Digest::of(number.to_string().as_bytes())
     }
 
+    fn turn(turn: usize) -> Changed {
+        Changed { turn: turn as u64, at: UNIX_EPOCH }
+    }
+
     #[test]
     fn a_change_of_one_uri_is_none_of_another() {
         let changes = Changes::default();
         for number in 1..CHANGES_MAX {
-            changes.note(uri(number), number as u64);
+            changes.note(uri(number), turn(number));
         }
-        changes.note(uri(7), 3);
-        let known = [0, 1, 7, CHANGES_MAX - 1].map(|number| changes.newest(&uri(number)));
+        changes.note(uri(7), turn(3));
+        let known = [0, 1, 7, CHANGES_MAX - 1].map(|number| changes.newest(&uri(number)).turn);
         assert_eq!(known, [0, 1, 7, CHANGES_MAX as u64 - 1]);
     }
 
@@ -72,12 +98,12 @@ mod tests {
     fn what_is_forgotten_is_taken_for_changed() {
         let changes = Changes::default();
         for number in 1..=CHANGES_MAX {
-            changes.note(uri(number), number as u64);
+            changes.note(uri(number), turn(number));
         }
-        changes.note(uri(0), u64::MAX);
+        changes.note(uri(0), turn(CHANGES_MAX + 1));
         let newest = CHANGES_MAX as u64;
-        let known = [0, 1, CHANGES_MAX].map(|number| changes.newest(&uri(number)));
-        assert_eq!(known, [u64::MAX, newest, newest]);
-        assert!(changes.recent().turns.len() <= CHANGES_MAX);
+        let known = [0, 1, CHANGES_MAX].map(|number| changes.newest(&uri(number)).turn);
+        assert_eq!(known, [newest + 1, newest, newest]);
+        assert!(changes.recent().changed.len() <= CHANGES_MAX);
     }
 }

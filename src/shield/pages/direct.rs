@@ -102,12 +102,13 @@ impl Pages {
 
     /// Makes unusable what is stored for these URIs.
     async fn make_unusable(&self, keys: &[PageKey]) {
-        let known: Vec<_> = keys.iter().map(|key| self.shelf.empty(key)).collect();
+        let known: Vec<_> =
+            keys.iter().map(|key| self.shelf.empty(key, self.clock.now())).collect();
         // Before the answer: who has it may count on what it means.
         for (key, known) in keys.iter().zip(known) {
             self.shelf.forget_saved(key, known, self.clock.now()).await;
             // What was read from the disk meanwhile is not to stay.
-            self.shelf.empty(key);
+            self.shelf.empty(key, self.clock.now());
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use super::changes::Changes;
+use super::changes::{Changed, Changes};
 use super::key::PageKey;
 use super::recall;
 use super::saved::SavedRule;
@@ -106,7 +106,9 @@ impl Shelf {
         page: Arc<StoredPage>,
     ) -> bool {
         let change = |there: &Variants| {
-            let late = page.head.turn < self.not_before(key);
+            let changed = self.changes.newest(&key.digest());
+            // It has a turn of now, and may be of before.
+            let late = page.head.turn < changed.turn || page.head.exchange.requested <= changed.at;
             let same = there.generation == generation || self.cache.pages(&place(key)).is_none();
             let (kept, overhead) = (there.kept.clone(), there.overhead);
             let found = Variants { kept, generation, overhead };
@@ -128,8 +130,8 @@ impl Shelf {
     /// Makes unusable what is stored for a URI, and what was asked for before.
     /// On disk, it is when [`Shelf::forget_saved`] returns. Tells whether there
     /// was anything in memory.
-    pub(crate) fn empty(&self, key: &PageKey) -> bool {
-        self.changes.note(key.digest(), self.turn());
+    pub(crate) fn empty(&self, key: &PageKey, now: SystemTime) -> bool {
+        self.changes.note(key.digest(), Changed { turn: self.turn(), at: now });
         let mut known = false;
         let emptied = |variants: &Variants| {
             known = !variants.kept.is_empty();
@@ -143,7 +145,7 @@ impl Shelf {
     /// The turn of the newest request that may have changed what is at a URI.
     /// What was asked for before is not stored.
     pub(crate) fn not_before(&self, key: &PageKey) -> u64 {
-        self.changes.newest(&key.digest())
+        self.changes.newest(&key.digest()).turn
     }
 
     pub(super) fn cache(&self) -> &Cache {

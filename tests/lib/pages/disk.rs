@@ -28,13 +28,17 @@ async fn shop(disk: &Path, cache_control: &'static str) -> Shop {
 }
 
 fn over(upstream: Upstream, clock: ManualClock, disk: &Path) -> Shop {
+    let shield = shield(&upstream, &clock, disk);
+    Shop { shield, clock, upstream }
+}
+
+fn shield(upstream: &Upstream, clock: &ManualClock, disk: &Path) -> Arc<Shield> {
     let url = Url::parse(&format!("http://{}", upstream.address)).unwrap();
     let mut config = config(Serve::Storefront { upstream: url });
     config.sites[0].pages = Pages { cache: true, ..Pages::default() };
     config.disk = Some(DiskConfig { directory: disk.to_owned(), bytes_max: 64 << 20 });
     let (time, metrics) = (Clock::Manual(clock.clone()), Arc::new(Metrics::default()));
-    let shield = Shield::new(config, None, KeyLayout::under(""), time, metrics).unwrap();
-    Shop { shield, clock, upstream }
+    Shield::new(config, None, KeyLayout::under(""), time, metrics).unwrap()
 }
 
 /// The same shop after a restart. What memory held is gone.
@@ -96,6 +100,22 @@ async fn what_a_request_made_unusable_is_not_back_after_a_restart() {
     let shop = restarted(shop, place.path()).await;
     assert_eq!(kind(&shop, "a").await, hit(4, 60));
     assert_eq!(kind(&shop, "b").await.0, "answer 5", "no older variant came back");
+}
+
+#[tokio::test]
+async fn what_is_changed_beside_who_owns_the_disk_is_not_found_there_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut shop = shop(place.path(), "max-age=60").await;
+    kind(&shop, "a").await;
+    assert!(shop.shield.drain(Duration::from_secs(60)).await);
+    let next = shield(&shop.upstream, &shop.clock, place.path());
+    let owner = std::mem::replace(&mut shop.shield, next);
+    let posted = shop.visit(get("shop.nl", "/").method("POST").header("x-kind", "a")).await;
+    assert_eq!(posted.text(), "answer 2");
+    assert_eq!(kind(&shop, "a").await.0, "answer 3");
+    drop(owner);
+    let shop = restarted(shop, place.path()).await;
+    assert_ne!(kind(&shop, "a").await.0, "answer 1");
 }
 
 #[tokio::test]

@@ -252,7 +252,7 @@ fn write_behind(tier: &Arc<Tier>, jobs: &Receiver<Job>) {
                 }
             }
             Job::Forget(key, told) => {
-                let _ = told.send(tier.discard(&files::name_of(&key)).is_ok());
+                let _ = told.send(tier.remove(&files::name_of(&key)).is_ok());
             }
             Job::Flush(told) => {
                 let _ = told.send(());

@@ -108,8 +108,7 @@ impl Tier {
         epochs: Arc<Epochs>,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let opened =
-            Ledger::open(&directory).and_then(|ledger| Ok((ledger.current()?, ledger)));
+        let opened = Ledger::open(&directory).and_then(|ledger| Ok((ledger.current()?, ledger)));
         let ledger = OnceLock::new();
         match opened {
             Ok((epoch, opened)) => {
@@ -262,6 +261,11 @@ impl Tier {
             // It is another process's, perhaps of an epoch that is not known here.
             return Ok(());
         }
+        self.remove(name)
+    }
+
+    /// Removes an entry, whoever owns the directory: nobody is to find it again.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         let path = entry_path(name);
         let bytes = self.directory.stat(&path).map_or(0, |stat| size_of(&stat));
         match self.directory.unlink(&path) {
