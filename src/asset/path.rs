@@ -71,10 +71,16 @@ impl AssetPath {
         if text.is_empty() || text.len() > PATH_BYTES_MAX {
             return Err(AssetPathError::Length);
         }
-        if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        let mut segments = text.as_bytes().split(|byte| *byte == b'/');
+        if segments.any(|segment| matches!(segment, b"" | b"." | b"..")) {
             return Err(AssetPathError::Segment);
         }
-        if text.chars().any(|c| c.is_control() || c == '\\') {
+        // Most are ASCII, and that is looked through faster.
+        let odd = match text.is_ascii() {
+            true => text.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\'),
+            false => text.chars().any(|c| c.is_control() || c == '\\'),
+        };
+        if odd {
             return Err(AssetPathError::Character);
         }
         Ok(Self(text.into()))

@@ -69,6 +69,10 @@ impl Mount {
     /// because decoding those would change which path they name.
     pub fn asset_path(&self, url_path: &str) -> Option<AssetPath> {
         let inside = url_path.strip_prefix(self.path())?;
+        // Most names stand for themselves.
+        if !inside.contains('%') {
+            return AssetPath::parse(inside).ok();
+        }
         let decoded = percent_decode_str(inside).decode_utf8().ok()?;
         let decodes = matches!(decoded, Cow::Owned(_));
         if decodes && decoded.matches('/').count() != inside.matches('/').count() {

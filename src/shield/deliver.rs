@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::Shield;
 use super::body::ResponseBody;
@@ -15,7 +15,7 @@ use super::origin::Fault;
 use super::pass_on;
 use super::recall::{Kept, Recalled};
 use super::request::GatedRequest;
-use super::respond::{Answer, delivery, fault, put_cross_origin};
+use super::respond::{Answer, Delivery, delivery, fault, put_cross_origin};
 use super::spool::{self, Spool};
 use super::unshared::Unshared;
 use super::wanted::{Policy, Wanted};
@@ -34,7 +34,7 @@ impl Shield {
         &self,
         request: &GatedRequest,
         all: &[Wanted],
-        policy: &Policy,
+        policy: &Arc<Policy>,
     ) -> Delivered {
         let mut last: Failed = (Fault::NotFound, None);
         for (index, wanted) in all.iter().enumerate() {
@@ -70,7 +70,7 @@ impl Shield {
         &self,
         request: &GatedRequest,
         wanted: &Wanted,
-        policy: &Policy,
+        policy: &Arc<Policy>,
     ) -> Result<Delivered, Failed> {
         let now = self.clock.now();
         let mut known = self.cache.lookup(&wanted.key, now);
@@ -98,7 +98,7 @@ impl Shield {
         &self,
         request: &GatedRequest,
         wanted: &Wanted,
-        policy: &Policy,
+        policy: &Arc<Policy>,
         reason: Forward,
         now: SystemTime,
     ) -> Result<Delivered, Failed> {
@@ -155,7 +155,7 @@ impl Shield {
     async fn kept(
         &self,
         request: &GatedRequest,
-        policy: &Policy,
+        policy: &Arc<Policy>,
         kept: &Kept,
         now: SystemTime,
     ) -> Result<Delivered, Failed> {
@@ -174,7 +174,7 @@ impl Shield {
     async fn spooled(
         &self,
         request: &GatedRequest,
-        policy: &Policy,
+        policy: &Arc<Policy>,
         spool: &Spool,
         status: CacheStatus,
     ) -> Result<Delivered, Fault> {
@@ -190,7 +190,7 @@ impl Shield {
 
 pub(super) fn hit(
     request: &GatedRequest,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     stored: &StoredResponse,
     now: SystemTime,
 ) -> Delivered {
@@ -214,20 +214,27 @@ fn in_place_of((fault, forwarded): Failed, delivered: Delivered) -> Delivered {
 
 pub(super) fn whole(
     request: &GatedRequest,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     stored: &StoredResponse,
     status: CacheStatus,
     age: Option<Duration>,
 ) -> Delivered {
     let (head, written) = (&stored.head, Some(&stored.written));
     let answer = Answer { request, policy, head, written, status: status.clone(), age };
-    let sent = delivery(request, policy, head);
-    (answer.respond(sent, |range| pass_on::stored(stored, range)), status)
+    let body = |range| pass_on::stored(stored, range);
+    let response = match delivery(request, policy, head) {
+        Delivery::Whole if age.is_some() => {
+            let respond = |lasting: &HeaderMap| answer.respond_with(lasting, body);
+            stored.with_lasting(policy, || answer.lasting(), respond)
+        }
+        sent => answer.respond(sent, body),
+    };
+    (response, status)
 }
 
 fn arriving(
     request: &GatedRequest,
-    policy: &Policy,
+    policy: &Arc<Policy>,
     head: &Head,
     flight: Flight,
     status: CacheStatus,
@@ -238,7 +245,7 @@ fn arriving(
     (answer.respond(sent, |range| pass_on::flight(flight.clone(), range)), status)
 }
 
-fn forwarded(policy: &Policy, reason: Forward, stored: bool, collapsed: bool) -> CacheStatus {
+fn forwarded(policy: &Arc<Policy>, reason: Forward, stored: bool, collapsed: bool) -> CacheStatus {
     let status = Some(StatusCode::OK);
     CacheStatus {
         source: Source::Forwarded { reason, status, stored, collapsed },

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -35,7 +36,7 @@ pub struct ReleaseSnapshot {
     /// Its assets.
     pub manifest: Arc<Manifest>,
     /// The assets by the object that holds them.
-    by_object: HashMap<ObjectKey, Listing>,
+    by_object: HashMap<ObjectKey, Listing, RandomState>,
 }
 
 /// The releases of all channels at one instant, by the channel's number.

@@ -173,9 +173,36 @@ impl Answer<'_> {
         let headers = response.headers_mut();
         headers.reserve(FIELDS);
         self.put_policy(headers);
+        self.put_moment(headers);
         self.put_representation(headers);
         let length = range.map_or(0, |(first, last)| last - first + 1);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response
+    }
+
+    /// The fields of the whole answer, with places for those of the moment, so
+    /// that a copy need not grow.
+    pub(crate) fn lasting(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(FIELDS);
+        self.put_policy(&mut headers);
+        self.put_moment(&mut headers);
+        self.put_representation(&mut headers);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.head.size));
+        headers
+    }
+
+    /// The whole, with a copy of the fields that last.
+    pub(crate) fn respond_with(
+        &self,
+        lasting: &HeaderMap,
+        body: impl FnOnce(Option<Span>) -> ResponseBody,
+    ) -> Response<ResponseBody> {
+        let range = self.head.size.checked_sub(1).map(|last| (0, last));
+        let is_head = self.request.method == Method::HEAD;
+        let mut response = Response::new(if is_head { empty() } else { body(range) });
+        *response.status_mut() = self.policy.status;
+        *response.headers_mut() = lasting.clone();
+        self.put_moment(response.headers_mut());
         response
     }
 
@@ -183,6 +210,7 @@ impl Answer<'_> {
         let mut response = Response::new(empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         self.put_policy(response.headers_mut());
+        self.put_moment(response.headers_mut());
         response.headers_mut().insert(ETAG, tag.to_header());
         response
     }
@@ -208,15 +236,18 @@ impl Answer<'_> {
             headers.insert(name, value.clone());
         }
         headers.insert(CACHE_CONTROL, self.policy.cache_control.clone());
-        headers.insert(CACHE_STATUS, self.status.to_header());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(age) = self.age.filter(|_| self.policy.ages) {
-            headers.insert(AGE, HeaderValue::from(age.as_secs()));
-        } else if self.age.is_some() {
-            headers.insert(AGE, HeaderValue::from(0));
-        }
         if self.policy.varies {
             headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+    }
+
+    /// Fields that are of this answer alone.
+    fn put_moment(&self, headers: &mut HeaderMap) {
+        headers.insert(CACHE_STATUS, self.status.to_header());
+        if let Some(age) = self.age {
+            let seconds = if self.policy.ages { age.as_secs() } else { 0 };
+            headers.insert(AGE, HeaderValue::from(seconds));
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use url::Url;
 
 use super::cache::DiskError;
@@ -84,7 +85,7 @@ pub(crate) struct Sites {
 /// Which site a host belongs to, by its place in the configuration. The gate
 /// and the shield both ask this, so they cannot disagree.
 #[derive(Debug)]
-pub(crate) struct Hosts(HashMap<String, usize>);
+pub(crate) struct Hosts(HashMap<String, usize, RandomState>);
 
 impl Site {
     /// The site's name in logs and metrics: its first host.
@@ -112,7 +113,7 @@ impl SiteId {
 impl Hosts {
     /// The hosts of a configuration. One that two sites name is the first's.
     pub(crate) fn of(config: &Config) -> Self {
-        let mut hosts = HashMap::new();
+        let mut hosts = HashMap::default();
         for (number, site) in config.sites.iter().enumerate() {
             for host in &site.hosts {
                 hosts.entry(host.clone()).or_insert(number);

@@ -1,18 +1,21 @@
 //! A stored response: proven whole, and never modified afterwards.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::Epoch;
 use super::budget::UNIT_BYTES;
 use crate::asset::Digest;
 use crate::semantics::date;
 use crate::semantics::validator::EntityTag;
+use crate::shield::wanted::Policy;
 
 /// What an entry costs besides its body: the map's own, the key, the head.
-pub(crate) const ENTRY_BYTES: u64 = 1024;
+pub(crate) const ENTRY_BYTES: u64 = 3072;
 
 /// What is known of a response besides its bytes. Policy fields such as
 /// `Cache-Control` are not here: they depend on the name a visitor used.
@@ -39,6 +42,15 @@ pub(crate) struct StoredResponse {
     pub(crate) fill_epoch: Epoch,
     pub(crate) stored_at: SystemTime,
     pub(crate) written: Written,
+    /// The fields of its last hit, for the next one under the same policy.
+    lasting: ArcSwapOption<Lasting>,
+}
+
+/// Fields that are the same with each hit under one policy.
+#[derive(Debug)]
+struct Lasting {
+    policy: Arc<Policy>,
+    fields: HeaderMap,
 }
 
 /// The validators of a response as they are sent: the same with each hit, and
@@ -75,7 +87,26 @@ impl StoredResponse {
         stored_at: SystemTime,
     ) -> Self {
         let written = Written::of(&head);
-        Self { head, object, pieces, fill_epoch, stored_at, written }
+        let lasting = ArcSwapOption::empty();
+        Self { head, object, pieces, fill_epoch, stored_at, written, lasting }
+    }
+
+    /// Uses the fields of a hit under `policy`, which `make` makes where the
+    /// last one was under another.
+    pub(crate) fn with_lasting<T>(
+        &self,
+        policy: &Arc<Policy>,
+        make: impl FnOnce() -> HeaderMap,
+        using: impl FnOnce(&HeaderMap) -> T,
+    ) -> T {
+        let known = self.lasting.load();
+        if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.policy, policy)) {
+            return using(&known.fields);
+        }
+        let made = Lasting { policy: Arc::clone(policy), fields: make() };
+        let used = using(&made.fields);
+        self.lasting.store(Some(Arc::new(made)));
+        used
     }
 
     /// Time since it was stored; nothing when the clock went back.

@@ -178,7 +178,9 @@ impl Making {
             size: identity.len() as u64,
             ..self.source.head.clone()
         };
-        Ok(StoredResponse { object: digest, ..self.stored(head, keep(identity, share).into()) })
+        let mut stored = self.stored(head, keep(identity, share).into());
+        stored.object = digest;
+        Ok(stored)
     }
 
     /// As [`Fill`](crate::shield::fill::Fill) does with a page that it has read.

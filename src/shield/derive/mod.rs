@@ -47,7 +47,7 @@ pub(crate) fn is_uncoded(entry: &Entry) -> bool {
 /// An object that cannot be had, for what may take its place.
 pub(super) struct Instead<'a> {
     pub(super) request: &'a GatedRequest,
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'a Arc<Policy>,
     /// What was tried and failed; the object last.
     pub(super) tried: &'a [Wanted],
     pub(super) failed: Failed,
@@ -61,7 +61,7 @@ impl Shield {
         request: &GatedRequest,
         wanted: &Wanted,
         coding: Coding,
-        policy: &Policy,
+        policy: &Arc<Policy>,
     ) -> Result<Delivered, Failed> {
         let now = self.clock.now();
         if let Decision::Serve(stored) = decide(self.cache.lookup(&wanted.key, now), wanted, now) {
@@ -76,7 +76,7 @@ impl Shield {
         request: &GatedRequest,
         wanted: &Wanted,
         coding: Coding,
-        policy: &Policy,
+        policy: &Arc<Policy>,
     ) -> Result<Delivered, Failed> {
         let identity = wanted.identity_of();
         let delivered = self.obtain(request, &identity, policy).await?;

@@ -2,7 +2,8 @@
 //! and the vigil decides when it took too long.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -273,7 +274,7 @@ struct Entrance<R> {
 impl<R: Answering> Service<Request<Incoming>> for Entrance<R> {
     type Response = Response<Counted>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = Responding;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let version = request.version();
@@ -283,7 +284,7 @@ impl<R: Answering> Service<Request<Incoming>> for Entrance<R> {
         }
         let refusal = self.word.refusal_at(request.uri().path());
         if let Some(refusal) = refusal.filter(|_| version < Version::HTTP_2) {
-            return Box::pin(async move { Ok(refused(refusal).map(|body| in_flight.count(body))) });
+            return self.respond(ready(refused(refusal)), in_flight, version, false);
         }
         if let Some(secure) = &self.secure {
             request.extensions_mut().insert(secure.clone());
@@ -299,19 +300,64 @@ impl<R: Answering> Service<Request<Incoming>> for Entrance<R> {
             request.extensions_mut().insert(tunnel);
         }
         let answer = self.router.clone().answer(request.map(request_body), self.slot.peer());
+        self.respond(answer, in_flight, version, upgrade)
+    }
+}
+
+impl<R> Entrance<R> {
+    /// The answer is boxed as it is: it is large, and whatever is built around
+    /// it moves it once more.
+    fn respond(
+        &self,
+        answer: impl Future<Output = Response<ResponseBody>> + Send + 'static,
+        in_flight: InFlight,
+        version: Version,
+        upgrade: bool,
+    ) -> Responding {
         let (word, endings) = (Arc::clone(&self.word), Arc::clone(&self.endings));
-        Box::pin(async move {
-            let answer = AssertUnwindSafe(answer).catch_unwind().await;
-            let mut response = answer.unwrap_or_else(|_| panicked());
-            let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if upgrade {
-                word.answer(upgraded);
-            }
-            if endings.end_soon() && version < Version::HTTP_2 && !upgraded {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response.map(|body| in_flight.count(body)))
-        })
+        let rest = Rest { in_flight, word, endings, version, upgrade };
+        Responding { answer: Box::pin(answer), rest: Some(rest) }
+    }
+}
+
+/// The response to one request, while it is made.
+pub(crate) struct Responding {
+    answer: BoxFuture<'static, Response<ResponseBody>>,
+    rest: Option<Rest>,
+}
+
+/// What is still to be done with a response.
+struct Rest {
+    in_flight: InFlight,
+    word: Arc<Word>,
+    endings: Arc<Endings>,
+    version: Version,
+    upgrade: bool,
+}
+
+impl Future for Responding {
+    type Output = Result<Response<Counted>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.answer.as_mut().poll(cx)));
+        let response = ready!(polled.unwrap_or_else(|_| Poll::Ready(panicked())));
+        // Nobody polls what is done.
+        let Some(rest) = self.rest.take() else { return Poll::Pending };
+        Poll::Ready(Ok(rest.finish(response)))
+    }
+}
+
+impl Rest {
+    fn finish(self, mut response: Response<ResponseBody>) -> Response<Counted> {
+        let Self { in_flight, word, endings, version, upgrade } = self;
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if upgrade {
+            word.answer(upgraded);
+        }
+        if endings.end_soon() && version < Version::HTTP_2 && !upgraded {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| in_flight.count(body))
     }
 }
 
