@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::StreamExt as _;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -32,23 +31,21 @@ use super::answering::Answering;
 use super::arrival::Secure;
 use super::framed::{Fault, Framed, Word};
 use super::framing::HeadLimits;
+use super::in_flight::{Counted, InFlight};
 use super::roster::Slot;
 use super::socket::Abandon;
 use super::streams::Streams;
 use super::tunnel::Tunnel;
-use super::vigil::{Overdue, Vigil};
+use super::vigil::Overdue;
 use super::watched::Watched;
 use crate::semantics::cache_status::CacheStatus;
-use crate::shield::body::{BoxError, RequestBody, ResponseBody, empty};
+use crate::shield::body::{RequestBody, ResponseBody, empty};
 use crate::shield::config::Limits;
 use crate::shield::gate::Refusal;
 use crate::shield::respond::neutral;
 
 /// hyper refuses to work with a smaller buffer.
 const BUFFER_MIN: usize = 8 * 1024;
-/// Most bytes that are handed to hyper at once, so that a reader who takes
-/// nothing is told from one who takes them slowly.
-const PIECE_MAX: usize = 64 * 1024;
 /// Concurrent requests on an HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
 /// Bytes of an HTTP/2 header list.
@@ -378,97 +375,4 @@ fn refused(refusal: Refusal) -> Response<ResponseBody> {
 fn panicked() -> Response<ResponseBody> {
     tracing::error!("a request met a bug and was answered with 500");
     neutral(StatusCode::INTERNAL_SERVER_ERROR, &CacheStatus::generated("bug"))
-}
-
-/// A request without a whole response yet.
-struct InFlight {
-    vigil: Arc<Vigil>,
-    response: u64,
-    multiplexed: bool,
-}
-
-impl InFlight {
-    fn begin(slot: &Slot, multiplexed: bool) -> Self {
-        let vigil = slot.vigil();
-        let response = vigil.request_began(multiplexed);
-        if response == 1 {
-            slot.heard();
-        }
-        Self { vigil, response, multiplexed }
-    }
-
-    /// The body of the response, which lasts as long as the request does.
-    fn count(self, body: ResponseBody) -> Counted {
-        Counted { body, rest: Bytes::new(), handed: false, in_flight: self }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.vigil.request_ended(self.response, Instant::now());
-    }
-}
-
-/// A response's body, handed to hyper in small pieces. On HTTP/1 they are
-/// written as they come; on HTTP/2 the vigil counts those for which the peer
-/// has no window.
-pub(crate) struct Counted {
-    body: ResponseBody,
-    rest: Bytes,
-    /// Whether the vigil waits for the peer to take a piece.
-    handed: bool,
-    in_flight: InFlight,
-}
-
-impl Counted {
-    fn piece(&mut self) -> Frame<Bytes> {
-        let InFlight { vigil, response, multiplexed } = &self.in_flight;
-        let most = if *multiplexed { vigil.piece_max().min(PIECE_MAX) } else { PIECE_MAX };
-        self.handed = *multiplexed;
-        if self.handed {
-            vigil.piece_handed(*response, Instant::now());
-        }
-        Frame::data(self.rest.split_to(self.rest.len().min(most)))
-    }
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if std::mem::take(&mut self.handed) {
-            self.in_flight.vigil.piece_wanted(self.in_flight.response);
-        }
-        if !self.rest.is_empty() {
-            return Poll::Ready(Some(Ok(self.piece())));
-        }
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
-            return Poll::Ready(None);
-        };
-        match frame.into_data() {
-            Ok(bytes) => {
-                self.rest = bytes;
-                Poll::Ready(Some(Ok(self.piece())))
-            }
-            Err(trailers) => Poll::Ready(Some(Ok(trailers))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
-        let mut whole = SizeHint::new();
-        whole.set_lower(hint.lower().saturating_add(rest));
-        if let Some(upper) = hint.upper() {
-            whole.set_upper(upper.saturating_add(rest));
-        }
-        whole
-    }
 }

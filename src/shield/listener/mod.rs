@@ -13,6 +13,7 @@ mod framed;
 mod framing;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
+mod in_flight;
 mod proxied;
 mod roster;
 mod socket;

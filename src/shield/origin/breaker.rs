@@ -104,6 +104,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the last thing that was heard of the origin is a failure.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// The state now.
     pub(crate) fn standing(&self) -> Standing {
         match self.state {

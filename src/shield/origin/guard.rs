@@ -44,6 +44,11 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether the last thing that was heard of the origin is a failure.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.breaker().is_failing()
+    }
+
     /// Learns from the end of a request that was let through.
     pub(crate) fn learn<T>(&self, end: &Result<T, Fault>) {
         let mut breaker = self.breaker();

@@ -25,13 +25,14 @@ impl Pages {
         if known || self.shelf.is_unshared(&sortie.key, now) {
             return found;
         }
-        match self.recall(sortie, now).await {
-            Some(()) => self.shelf.find(&sortie.key, &sortie.forwarded),
-            None => found,
-        }
+        let Some(page) = self.recall(sortie, now).await else { return found };
+        let found = self.shelf.find(&sortie.key, &sortie.forwarded);
+        // Memory need not have taken it.
+        let vary = found.vary.or_else(|| Some(page.head.vary.clone()));
+        Found { page: found.page.or(Some(page)), vary, ..found }
     }
 
-    async fn recall(&self, sortie: &Sortie, now: SystemTime) -> Option<()> {
+    async fn recall(&self, sortie: &Sortie, now: SystemTime) -> Option<Arc<StoredPage>> {
         let (disk, epochs) = (self.cache.disk.as_ref()?, &self.cache.epochs);
         let usable = |epoch| epochs.usable_from_disk(epoch);
         // Taken first: what makes the response unusable from now on is later.
@@ -43,8 +44,8 @@ impl Pages {
         // Not before: who wants what is nowhere does not wait for others.
         let _turn = disk.turn(&key).await?;
         // Who had the turn before may have brought it.
-        if self.shelf.find(&sortie.key, &sortie.forwarded).page.is_some() {
-            return Some(());
+        if let Some(page) = self.shelf.find(&sortie.key, &sortie.forwarded).page {
+            return Some(page);
         }
         let entry = disk.find(&key, now, usable).await?;
         let head = SavedPage::read(&entry.meta, sortie.rule.as_ref(), entry.epoch, turn)?;
@@ -56,7 +57,9 @@ impl Pages {
         let pieces = if bytes.is_empty() { Vec::new() } else { vec![body.keep(bytes)] };
         let cost = room.cost;
         let page = StoredPage { head, pieces: pieces.into(), size, cost, _share: share };
-        self.shelf.put_recalled(&sortie.key, rule.generation, Arc::new(page)).then_some(())
+        let page = Arc::new(page);
+        let usable = self.shelf.put_recalled(&sortie.key, rule.generation, Arc::clone(&page));
+        usable.then_some(page)
     }
 }
 

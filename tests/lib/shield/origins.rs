@@ -172,7 +172,7 @@ async fn a_late_read_is_raced_by_a_second_one_and_the_first_answer_counts() {
     const FIRST: &[Option<Duration>] = &[Some(Duration::from_millis(50))];
     // The second read wins; the first one still wins; there is no second one.
     let table = [(NEVER, 2, 10), (LATE, 2, 20), (IN_TIME, 1, 9)];
-    let release = many(table.len());
+    let release = many(table.len() + 2);
     let street = Street::with(&release).await;
     street.origin.script(&release.key("app.css"), Script::Heads(FIRST));
     // Nothing is late before enough is known.
@@ -193,6 +193,13 @@ async fn a_late_read_is_raced_by_a_second_one_and_the_first_answer_counts() {
         assert_eq!(found, (reads, millis), "{heads:?}");
     }
     assert_eq!(street.metric(HEDGES), 2.0);
+
+    // A bucket that fails is not asked twice.
+    street.origin.script(&release.key("3.css"), Script::Fails(StoreErrorKind::Unavailable));
+    assert_eq!(get(CDN, "/3.css").of(&street.shield).await.status, 502);
+    street.origin.script(&release.key("4.css"), Script::Heads(LATE));
+    assert_eq!(get(CDN, "/4.css").of(&street.shield).await.text(), "4{}");
+    assert_eq!((street.origin.gets(&release.key("4.css")), street.metric(HEDGES)), (1, 2.0));
 }
 
 #[tokio::test]

@@ -99,7 +99,9 @@ impl Calls {
             Either::Left((answer, _)) => return answer,
             Either::Right(((), first)) => first,
         };
-        let Some(_place) = race().filter(|_| self.hedge().take()) else { return first.await };
+        // One that fails already is not asked twice.
+        let place = if self.guard.is_failing() { None } else { race() };
+        let Some(_place) = place.filter(|_| self.hedge().take()) else { return first.await };
         self.fetches.increment(1);
         self.hedges.increment(1);
         // Who fails leaves it to the other; that there is nothing is no failure.
