@@ -96,6 +96,11 @@ class Shield:
         values = [line.split()[-1] for line in text.decode().splitlines() if line.startswith(name + " ") or line.startswith(name + "{")]
         return sum(float(value) for value in values)
 
+    def dropped(self):
+        """What of the disk tier is not in order."""
+        _, _, text = self.get("/metrics", self.admin)
+        return [line for line in text.decode().splitlines() if line.startswith(("awning_disk_", "awning_cache_"))]
+
     def disk(self, name):
         return self.metric(f'awning_cache_{name}{{tier="disk"}}')
 
@@ -326,12 +331,9 @@ def full(disk):
 def fill_up(disk):
     """Takes all the room on a file system, in a file that is returned."""
     blocker = pathlib.Path(disk) / "blocker"
-    with blocker.open("wb") as file:
-        for size in (65536, 4096):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(size))
-                    file.flush()
+    with blocker.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(65536)):
+            pass
     return blocker
 
 
@@ -375,7 +377,7 @@ def filled(disk):
     shield = Shield(disk)
     shield.first_hit(shop.small[0])
     fetch_all(shield, shop.bodies, shop.bodies)
-    until(lambda: shield.disk("responses") >= len(shop.bodies), 30)
+    check("all of it is written to disk", until(lambda: shield.disk("responses") >= len(shop.bodies), 30), shield.dropped())
     shield.end()
 
 

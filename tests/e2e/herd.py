@@ -161,7 +161,8 @@ def failing(shop):
         counts = [reads(front).get(path, 0) for path in paths]
         print(f"note: {asked} requests for {len(paths)} keys of a bucket that fails, for {seconds} s: {counts} fetches")
         check("a bucket that fails: everybody is told", min(found["statuses"]) >= "500" and found["broken"] == 0, found)
-        check("a bucket that fails is asked at most once a second and key", 0 < max(counts) <= seconds + 1, counts)
+        # Each fetch may be tried a second time at once, as a visitor waits for it.
+        check("a bucket that fails is asked at most once, and once again, a second and key", 0 < max(counts) <= 2 * (seconds + 1), counts)
 
 
 def killed(shop, stack, bucket, where, memory, disk):
