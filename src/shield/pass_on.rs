@@ -25,16 +25,19 @@ pub(crate) fn stored(stored: &StoredResponse, range: Option<(u64, u64)>) -> Resp
 
 /// The bytes of a body in memory between two offsets, both included.
 pub(crate) fn pieces(pieces: &[Bytes], first: u64, last: u64) -> ResponseBody {
-    let mut cut = Cut::new(first, last);
     if let [whole] = pieces {
-        return full(cut.of(whole));
+        return full(Cut::new(first, last).of(whole));
     }
-    let parts: Vec<Bytes> =
-        pieces.iter().map(|piece| cut.of(piece)).filter(|part| !part.is_empty()).collect();
-    match <[Bytes; 1]>::try_from(parts) {
+    match <[Bytes; 1]>::try_from(slices(pieces, first, last)) {
         Ok([part]) => full(part),
         Err(parts) => body(stream::iter(parts.into_iter().map(Ok))),
     }
+}
+
+/// The parts of pieces that lie between two offsets, both included.
+pub(crate) fn slices(pieces: &[Bytes], first: u64, last: u64) -> Vec<Bytes> {
+    let mut cut = Cut::new(first, last);
+    pieces.iter().map(|piece| cut.of(piece)).filter(|part| !part.is_empty()).collect()
 }
 
 /// The bytes of a body that still arrives.

@@ -129,10 +129,7 @@ impl Answer<'_> {
                 put_text(response.headers_mut(), CONTENT_RANGE, &range);
                 response
             }
-            Delivery::Whole => {
-                let range = self.head.size.checked_sub(1).map(|last| (0, last));
-                self.content(self.policy.status, range, body)
-            }
+            Delivery::Whole => self.content(self.policy.status, self.whole(), body),
             Delivery::Part(first, last) => {
                 let mut response =
                     self.content(StatusCode::PARTIAL_CONTENT, Some((first, last)), body);
@@ -167,28 +164,14 @@ impl Answer<'_> {
         range: Option<Span>,
         body: impl FnOnce(Option<Span>) -> ResponseBody,
     ) -> Response<ResponseBody> {
-        let is_head = self.request.method == Method::HEAD;
-        let mut response = Response::new(if is_head { empty() } else { body(range) });
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.reserve(FIELDS);
-        self.put_policy(headers);
-        self.put_moment(headers);
-        self.put_representation(headers);
         let length = range.map_or(0, |(first, last)| last - first + 1);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        response
+        self.with_fields(status, self.fields(length), range, body)
     }
 
     /// The fields of the whole answer, with places for those of the moment, so
     /// that a copy need not grow.
     pub(crate) fn lasting(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(FIELDS);
-        self.put_policy(&mut headers);
-        self.put_moment(&mut headers);
-        self.put_representation(&mut headers);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.head.size));
-        headers
+        self.fields(self.head.size)
     }
 
     /// The whole, with a copy of the fields that last.
@@ -197,12 +180,36 @@ impl Answer<'_> {
         lasting: &HeaderMap,
         body: impl FnOnce(Option<Span>) -> ResponseBody,
     ) -> Response<ResponseBody> {
-        let range = self.head.size.checked_sub(1).map(|last| (0, last));
+        let mut fields = lasting.clone();
+        self.put_moment(&mut fields);
+        self.with_fields(self.policy.status, fields, self.whole(), body)
+    }
+
+    /// All bytes that there are; `None` when there is none.
+    fn whole(&self) -> Option<Span> {
+        self.head.size.checked_sub(1).map(|last| (0, last))
+    }
+
+    fn fields(&self, length: u64) -> HeaderMap {
+        let mut fields = HeaderMap::with_capacity(FIELDS);
+        self.put_policy(&mut fields);
+        self.put_moment(&mut fields);
+        self.put_representation(&mut fields);
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        fields
+    }
+
+    fn with_fields(
+        &self,
+        status: StatusCode,
+        fields: HeaderMap,
+        range: Option<Span>,
+        body: impl FnOnce(Option<Span>) -> ResponseBody,
+    ) -> Response<ResponseBody> {
         let is_head = self.request.method == Method::HEAD;
         let mut response = Response::new(if is_head { empty() } else { body(range) });
-        *response.status_mut() = self.policy.status;
-        *response.headers_mut() = lasting.clone();
-        self.put_moment(response.headers_mut());
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
         response
     }
 

@@ -107,8 +107,6 @@ impl Pages {
         // Before the answer: who has it may count on what it means.
         for (key, known) in keys.iter().zip(known) {
             self.shelf.forget_saved(key, known, self.clock.now()).await;
-            // What was read from the disk meanwhile is not to stay.
-            self.shelf.empty(key, self.clock.now());
         }
     }
 

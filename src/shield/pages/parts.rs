@@ -29,6 +29,7 @@ use crate::shield::body::{RequestBody, ResponseBody};
 use crate::shield::cache::{Budget, ENTRY_BYTES, Epoch};
 use crate::shield::deliver::Delivered;
 use crate::shield::origin::storefront::StorefrontError;
+use crate::shield::pass_on;
 
 /// Most that is fetched of a gap: its bytes are held back until all are there.
 const GAP_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -217,11 +218,11 @@ pub(crate) fn combined(
     }
     let mut pieces = Vec::new();
     if old.first < new.first {
-        pieces.extend(stored.slices(0, new.first - old.first - 1));
+        pieces.extend(pass_on::slices(&stored.pieces, 0, new.first - old.first - 1));
     }
     pieces.extend(newer.pieces.iter().cloned());
     if new.last < old.last {
-        pieces.extend(stored.slices(new.last + 1 - old.first, u64::MAX));
+        pieces.extend(pass_on::slices(&stored.pieces, new.last + 1 - old.first, u64::MAX));
     }
     let fields = combined_fields(&was.fields, &is.fields, &parts, is.exchange.received);
     let whole = parts.is_whole();

@@ -68,13 +68,15 @@ impl Shelf {
     /// or when the disk took too long. `known`: there were some in memory.
     pub(super) async fn forget_saved(&self, key: &PageKey, known: bool, now: SystemTime) {
         let Some(disk) = &self.cache().disk else { return };
-        let key = SavedRule::key(key);
+        let rule = SavedRule::key(key);
         // Few URIs that are posted to have pages, and nobody waits for those.
-        if !known && disk.find(&key, now, |_| true).await.is_none() {
-            disk.forget_behind(key);
-        } else if !disk.forget(key).await {
+        if !known && disk.find(&rule, now, |_| true).await.is_none() {
+            disk.forget_behind(rule);
+        } else if !disk.forget(rule).await {
             tracing::warn!("pages on disk that a request made unusable cannot be removed");
         }
+        // What was read from there meanwhile is not to stay.
+        self.empty(key, now);
     }
 }
 

@@ -109,7 +109,8 @@ impl Shelf {
             let changed = self.changes.newest(&key.digest());
             // It has a turn of now, and may be of before.
             let late = page.head.turn < changed.turn || page.head.exchange.requested <= changed.at;
-            let same = there.generation == generation || self.cache.pages(&place(key)).is_none();
+            // Where there is nothing any more, memory has forgotten its generation.
+            let same = there.generation == generation || there.kept.is_empty();
             let (kept, overhead) = (there.kept.clone(), there.overhead);
             let found = Variants { kept, generation, overhead };
             if late || !same { None } else { found.with(page) }
@@ -135,8 +136,7 @@ impl Shelf {
         let mut known = false;
         let emptied = |variants: &Variants| {
             known = !variants.kept.is_empty();
-            let generation = fastrand::u64(..);
-            Some(Variants { kept: Vec::new(), generation, ..*variants })
+            Some(Variants { kept: Vec::new(), ..*variants })
         };
         self.change(key, emptied, |_| {});
         known

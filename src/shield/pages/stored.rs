@@ -68,21 +68,6 @@ impl StoredPage {
         epochs.usable(self.head.fill_epoch) && self.head.vary.select(request) == self.head.selection
     }
 
-    /// The bytes between two offsets in what is stored, both included.
-    pub(crate) fn slices(&self, first: u64, last: u64) -> Vec<Bytes> {
-        let (mut start, mut slices) = (0_u64, Vec::new());
-        for piece in self.pieces.iter() {
-            let end = start + piece.len() as u64;
-            let (from, to) = (first.max(start), last.saturating_add(1).min(end));
-            if from < to {
-                // Both are at most the length of a piece, which is in memory.
-                slices.push(piece.slice((from - start) as usize..(to - start) as usize));
-            }
-            start = end;
-        }
-        slices
-    }
-
     /// When it was stored or last freshened.
     pub(crate) fn received(&self) -> SystemTime {
         self.head.exchange.received
