@@ -10,7 +10,7 @@ use super::reply::Visit;
 use super::sortie::{Sortie, length};
 use super::stored::StoredPage;
 use super::tee::Kept;
-use super::{Pages, Stale, forwarded, stands_in};
+use super::{Pages, Stale, excuses, forwarded};
 use crate::semantics::cache_status::Forward;
 use crate::semantics::directives::RequestDirectives;
 use crate::semantics::freshen::head_agrees;
@@ -44,7 +44,7 @@ impl Pages {
             (Ok(response), _) => response,
             (Err(error), stale) => {
                 self.note_error(&sortie, &error);
-                return match stale.filter(|(page, reuse)| stands_in(page, *reuse, &error)) {
+                return match stale.filter(|(page, reuse)| excuses(error.fault(), page, *reuse)) {
                     Some((page, _)) => Ok(excused(visit, &page, reason, None, received)),
                     None => Err(error),
                 };

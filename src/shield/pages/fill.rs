@@ -17,7 +17,7 @@ use super::key::PageKey;
 use super::parts::Filled;
 use super::sortie::{Sortie, length};
 use super::stored::{PageHead, StoredPage};
-use super::{Pages, stands_in};
+use super::{Pages, excuses};
 use crate::asset::Digest;
 use crate::semantics::freshen;
 use crate::semantics::freshness::Exchange;
@@ -176,7 +176,7 @@ impl Pages {
             Ok(answered) => answered,
             Err(error) => {
                 self.note_error(sortie, &error);
-                let excused = stale.filter(|(page, reuse)| stands_in(page, *reuse, &error));
+                let excused = stale.filter(|(page, reuse)| excuses(error.fault(), page, *reuse));
                 let (page, _) = excused.ok_or_else(|| error.fault())?;
                 return Ok(landed(page, How::Excused(None)));
             }

@@ -337,11 +337,6 @@ fn under_conditions(choice: Choice, visit: &Visit, wants: &RequestDirectives) ->
     }
 }
 
-/// Whether a stored response may answer although the upstream gave none.
-fn stands_in(page: &StoredPage, reuse: Reuse, error: &StorefrontError) -> bool {
-    excuses(error.fault(), page, reuse)
-}
-
 /// Whether only the origin can tell if the request's conditions hold.
 fn is_for_origin(visit: &Visit, page: &StoredPage) -> bool {
     let head = &page.head;
